@@ -57,12 +57,15 @@ class GroupCommit(Generic[T, R]):
         self._most = most
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._arrived = asyncio.Event()
+        self._is_closed = False
 
     async def submit(self, item: T) -> R:
         """The result of an operation, after its commit.
 
         Raises as `write` does, and `ConnectFailed` if it was not asked in time. After a cancellation it may be applied.
         """
+        if self._is_closed:
+            raise ConnectFailed("closed")
         loop = asyncio.get_running_loop()
         result: asyncio.Future[R] = loop.create_future()
         waiting = _Waiting(item, result, loop.time() + self._seconds)
@@ -76,6 +79,12 @@ class GroupCommit(Generic[T, R]):
             await self._arrived.wait()
             if group := self._take():
                 await self._write_group(group)
+
+    def close(self) -> None:
+        """Take nothing more. Who waits for a group is told that nothing was asked."""
+        self._is_closed = True
+        _fail_all(self._waiting, ConnectFailed("closed"))
+        self._waiting.clear()
 
     def _take(self) -> list[_Waiting[T, R]]:
         """The next group. Nobody waits for the results of cancelled operations, so they are left out."""

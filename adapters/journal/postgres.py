@@ -20,12 +20,12 @@ from typing_extensions import override
 from adapters.journal import postgres_statements as sql
 from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
 from adapters.journal.options import JournalOptions
+from adapters.journal.postgres_groups import Acceptance, Ended, GroupedOperations, Posted
 from adapters.journal.postgres_memory import JournalMemory
 from adapters.journal.postgres_values import (
     encode_event,
     key_arrays,
     key_columns,
-    plain,
     to_json,
     to_unfinished,
 )
@@ -76,6 +76,7 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
         self._process = process
         self._owner = process()  # the name in the database
         self._memory = JournalMemory(self._options)
+        self._operations = GroupedOperations(self._ask, lambda: self._owner, engine.options.call_seconds)
         self._group = asyncio.TaskGroup()
         self._calls: list[tuple[str, float]] = []  # the limit, and the loop's time of the call
         self._has_calls = asyncio.Event()
@@ -113,15 +114,21 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
         await self._group.__aenter__()
         work = (self._probe_forever(), self._maintain_forever(), self._write_calls())
         self._tasks = [self._group.create_task(each) for each in work]
+        self._operations.start(self._group)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._group.__aexit__(None, None, None)
-        if not self._ready.done():
+        await asyncio.wait(self._tasks)
+        if self._ready.done():
+            await self._write_the_rest()
+        else:
             self._ready.cancel()
-            return
+        self._operations.stop()
+        await self._group.__aexit__(None, None, None)
+
+    async def _write_the_rest(self) -> None:
         with suppress(TimeoutError, Failure):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._flush_calls()
@@ -147,17 +154,17 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
 
     @override
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
-        memory, owner = self._memory, self._owner
+        memory = self._memory
         if memory.knows(key):
             return False
         with memory.accepting(key):
-            values = (encode_event(event), owner, [plain(message) for message in messages], memory.is_doubtful(key))
-            row = await self._ask(sql.ACCEPT, *key_columns(key), *values)
-            if not row[0]["is_ours"]:
+            acceptance = Acceptance(key, event, messages, memory.is_doubtful(key))
+            accepted = await self._operations.accept(acceptance)
+            if not accepted.is_ours:
                 raise ServiceError(f"the turn {key.reference} belongs to another process, now or soon")
-            if row[0]["is_new"]:
+            if accepted.is_new:
                 memory.turns.apply(Accept(key, event, self._wall_clock().timestamp(), tuple(messages)))
-            return bool(row[0]["is_new"])
+            return accepted.is_new
 
     @override
     async def update_event(self, key: TurnKey, event: str) -> None:
@@ -239,9 +246,9 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
                 await self._ask(sql.UPDATE_EVENT, *key, encode_event(event), owner)
             case AddMessage(message=message):
                 place = self._memory.turns.place_of(operation.key, message)
-                await self._ask(sql.ADD_MESSAGE, *key, plain(message), place, owner)
+                await self._operations.add_message(Posted(operation.key, message, place))
             case End(ending=ending):
-                await self._ask(sql.END, *key, ending.value, ending is Ending.INTERRUPTED, owner)
+                await self._operations.end(Ended(operation.key, ending))
             case Drop():
                 await self._ask(sql.DROP, *key, owner)
             case Accept():

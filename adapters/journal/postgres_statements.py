@@ -33,6 +33,24 @@ WITH permission AS (
 )
 SELECT EXISTS (SELECT FROM permission) AS is_ours, EXISTS (SELECT FROM new) AS is_new
 """
+# Several at once, in the order of the given ones; $6 are their events, $7 the process. Rows go in by the order of their
+# keys, so that two processes never wait for each other.
+ACCEPT_ALL = f"""
+WITH given AS (
+    SELECT * FROM {_UNNESTED_KEYS}, $6::bytea[]) WITH ORDINALITY AS given ({_COLUMNS}, event, number)
+), permission AS MATERIALIZED (
+    SELECT platform, workspace FROM (SELECT DISTINCT platform, workspace FROM given) AS places
+    WHERE tickertape.may_accept($7, platform, workspace)
+), new AS (
+    INSERT INTO tickertape.turns ({_COLUMNS}, event, owner)
+    SELECT {_COLUMNS}, event, $7 FROM given JOIN permission USING (platform, workspace) ORDER BY {_COLUMNS}
+    ON CONFLICT ({_COLUMNS}) DO NOTHING
+    RETURNING {_COLUMNS}
+)
+SELECT permission.platform IS NOT NULL AS is_ours, new.platform IS NOT NULL AS is_new
+FROM given LEFT JOIN permission USING (platform, workspace) LEFT JOIN new USING ({_COLUMNS})
+ORDER BY number
+"""
 # None of these by an earlier owner: it was cut off, and the answer goes on elsewhere.
 UPDATE_EVENT = f"UPDATE tickertape.turns SET event = $6 WHERE {_KEY} AND event IS NOT NULL AND owner IN ('', $7)"
 DROP = f"DELETE FROM tickertape.turns WHERE {_KEY} AND owner IN ('', $6)"
@@ -45,6 +63,22 @@ ON CONFLICT DO NOTHING
 """
 END = f"""
 UPDATE tickertape.turns SET ending = $6, event = CASE WHEN $7 THEN event END WHERE {_KEY} AND owner IN ('', $8)
+"""
+ADD_MESSAGES = f"""
+INSERT INTO tickertape.answers (turn, message, place)
+SELECT turns.id, given.answer,
+    coalesce(given.place, (SELECT count(*) FROM tickertape.answers WHERE turn = turns.id))
+FROM {_UNNESTED_KEYS}, $6::text[], $7::integer[]) WITH ORDINALITY AS given ({_COLUMNS}, answer, place, number)
+JOIN tickertape.turns USING ({_COLUMNS})
+WHERE turns.owner IN ('', $8)
+ORDER BY turns.id, given.number
+ON CONFLICT DO NOTHING
+"""
+END_ALL = f"""
+UPDATE tickertape.turns SET ending = given.new_ending, event = CASE WHEN given.keeps THEN turns.event END
+FROM {_UNNESTED_KEYS}, $6::text[], $7::boolean[]) AS given ({_COLUMNS}, new_ending, keeps)
+WHERE ({", ".join(f"turns.{each}" for each in _COLUMNS.split(", "))})
+    = ({", ".join(f"given.{each}" for each in _COLUMNS.split(", "))}) AND turns.owner IN ('', $8)
 """
 
 _MESSAGES = (

@@ -27,6 +27,7 @@ from tests.contracts.journal import FIRST, OTHERS, DurableJournalContract
 from tests.servers.faulty_link import FaultyLink, faulty_link
 from tests.servers.postgres_pooler import pooler
 from tests.support.members import member
+from tests.support.postgres import PATIENT as PATIENT_ENGINE
 from tests.support.postgres import engine, own_server, read_rows, run_script
 from tests.support.waiting import until
 
@@ -111,6 +112,37 @@ class TestBehindAPooler(DurableJournalContract):
     async def process(self) -> AsyncIterator[Journal]:
         async with pooler(self.url) as (url, _), process(url) as journal:
             yield journal
+
+
+# -------------------------------------------------------------------------------------------------- shared commits
+
+
+async def test_operations_at_the_same_time_share_commits(database: str) -> None:
+    """Each gets its own result, whether its turn is new or known, and rows are as one by one."""
+    numbers = [number for number in range(41) if number != 7]
+    async with process(database, **PATIENT_ENGINE) as journal, process(database, **PATIENT_ENGINE) as other:
+        assert await other.accept(key(7), "text")
+        before = await transactions(database)
+        accepted = await asyncio.gather(*(journal.accept(key(number), f"text {number}") for number in range(41)))
+        for letter in "mn":
+            await asyncio.gather(*(journal.posted(key(number), f"{letter}{number}") for number in numbers))
+        endings = {number: Ending.INTERRUPTED if number % 2 else Ending.DONE for number in numbers}
+        await asyncio.gather(*(journal.ended(key(number), ending) for number, ending in endings.items()))
+        assert await transactions(database) - before < 2 * len(numbers)  # of four for each
+        assert [number for number, is_new in enumerate(accepted) if not is_new] == [7]
+        rows = await journal.rows([key(number) for number in numbers])
+        (of_other,) = await journal.rows([key(7)])
+    assert [row["answer"] for row in rows] == [[f"m{number}", f"n{number}"] for number in numbers]
+    assert [(row["ending"], row["event"]) for row in rows] == [
+        ("interrupted", f"text {number}") if number % 2 else ("done", "") for number in numbers
+    ]
+    assert (of_other["ending"], of_other["event"], of_other["answer"]) == (None, "text", [])
+
+
+async def transactions(database: str) -> int:
+    """A number that grows with each transaction."""
+    (row,) = await read_rows(database, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS last")
+    return int(row["last"])
 
 
 # ---------------------------------------------------------------------------------------------------- several processes

@@ -156,6 +156,22 @@ async def test_the_end_leaves_the_outcome_open() -> None:
         assert [type(each) for each in await waiting] == [OutcomeUnknown]
 
 
+async def test_a_closed_one_takes_nothing_more() -> None:
+    """Whoever waits is told that nothing was asked; a commit on its way goes on."""
+    async with committing() as (database, commits), asyncio.TaskGroup() as group:
+        first = group.create_task(commits.submit("a"))
+        await asyncio.sleep(COMMIT_SECONDS / 2)
+        waiting = group.create_task(submit_all(commits, "b"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        commits.close()
+        assert [type(each) for each in await waiting] == [ConnectFailed]
+        with pytest.raises(ConnectFailed):
+            await commits.submit("c")
+        assert await first == "a done"
+        assert database.groups == [["a"]]
+
+
 async def test_a_bug_reaches_whoever_waits() -> None:
     """The next group goes on."""
 
