@@ -69,6 +69,7 @@ class SlackOAuth:
     """The server: `agree` and `decline` are what people do on its page."""
 
     rotates = True  # whether tokens expire
+    tokens_last = TOKEN_SECONDS
     granted: str | None = None  # scopes instead of those asked for
     api_url = ""  # while running
 
@@ -77,6 +78,7 @@ class SlackOAuth:
         self.redirect_urls = {REDIRECT_URL}
         self.organisations: dict[str, list[str]] = {}  # workspaces by organisation
         self.deleted: set[str] = set()  # workspaces
+        self.bots: dict[str, tuple[str, str]] = {}  # user and bot by workspace, where they are not made up
         self.transcript, self.faults = Transcript(), FaultPlan()
         self.limited = 0
         self.refused: list[tuple[str, str]] = []  # method, error
@@ -142,6 +144,14 @@ class SlackOAuth:
         """The workspace is deleted."""
         self.deleted.add(id_)
         self.uninstall(id_)
+
+    def is_of(self, token: str, team: str) -> bool:
+        """Whether a token was issued for a workspace."""
+        return token in self.tokens and team in self.tokens[token].installed.teams
+
+    def error_of(self, token: str) -> str:
+        """What a call with a token is answered; empty if it is valid, or none of ours."""
+        return self._error_of(self.tokens[token]) if token in self.tokens else ""
 
     def works(self, token: str) -> bool:
         """Whether a token is valid."""
@@ -224,7 +234,7 @@ class SlackOAuth:
         """New tokens, in the form of an answer."""
         number, now = next(self._numbers), asyncio.get_running_loop().time()
         access = f"xoxe.xoxb-{number}" if self.rotates else f"xoxb-{installed.id}"
-        self.tokens[access] = _Token(installed, now + TOKEN_SECONDS if self.rotates else math.inf)
+        self.tokens[access] = _Token(installed, now + self.tokens_last if self.rotates else math.inf)
         named = {"id": installed.id, "name": "A name"}
         answer: Json = {
             "access_token": access,
@@ -239,13 +249,12 @@ class SlackOAuth:
         if self.rotates:
             refresh = f"xoxe-{number}"
             self._refresh[refresh] = installed, False
-            answer |= {"refresh_token": refresh, "expires_in": TOKEN_SECONDS}
+            answer |= {"refresh_token": refresh, "expires_in": self.tokens_last}
         return answer
 
-    @staticmethod
-    def bot_user(id_: str) -> str:
+    def bot_user(self, id_: str) -> str:
         """The bot's user in a workspace or an organisation."""
-        return f"UBOT{id_}"
+        return self.bots[id_][0] if id_ in self.bots else f"UBOT{id_}"
 
     def _error_of(self, token: _Token) -> str:
         if token.installed.id in self.deleted:
@@ -261,7 +270,8 @@ class SlackOAuth:
         id_ = token.installed.id
         match method:
             case "auth.test":
-                who = {"user_id": self.bot_user(id_), "bot_id": f"B{id_}", "is_enterprise_install": id_.startswith("E")}
+                bot_id = self.bots[id_][1] if id_ in self.bots else f"B{id_}"
+                who = {"user_id": self.bot_user(id_), "bot_id": bot_id, "is_enterprise_install": id_.startswith("E")}
                 return {"team_id": id_, "team": "A name", "user": "tickertape", **who}
             case "auth.teams.list":
                 return self._listed(token.installed, arguments)

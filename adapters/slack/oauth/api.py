@@ -30,7 +30,7 @@ BAD_CODE = frozenset(["invalid_code", "code_already_used", "code_expired", "bad_
 # The refresh token was used already, or its installation has ended.
 BAD_REFRESH = frozenset(["invalid_refresh_token", "invalid_grant", "token_expired", "token_revoked"])
 # The token's workspace or installation no longer exists.
-DEAD = frozenset(["account_inactive", "token_revoked", "token_expired", "invalid_auth", "not_authed", "team_not_found"])
+ENDED = frozenset(["account_inactive", "token_revoked", "invalid_auth", "not_authed", "team_not_found"])
 
 # Workspaces on a page of `auth.teams.list`, and the most pages: no organisation has more than 100,000.
 PAGE, PAGES = 1_000, 100
@@ -65,15 +65,18 @@ class OAuthApi:
         """The bot of a token that works."""
         return string_field(await self._call("auth.test", access, {}), "bot_id")
 
-    async def works(self, access: str) -> bool:
-        """Whether Slack accepts a token. Raises if it cannot be asked."""
+    async def has_ended(self, access: str) -> bool:
+        """Whether a token's installation has ended, by Slack's word. Raises if it cannot be asked.
+
+        An expired token says nothing: another process may have the next one.
+        """
         try:
             await self.bot_id(access)
         except Failure as failure:
-            if code_of(failure) in DEAD:
-                return False
+            if code_of(failure) in ENDED:
+                return True
             raise
-        return True
+        return False
 
     async def teams(self, access: str) -> list[str]:
         """The workspaces of an organisation's token (https://docs.slack.dev/reference/methods/auth.teams.list)."""

@@ -20,7 +20,7 @@ from adapters.slack.oauth.options import OAuthOptions
 from adapters.slack.oauth.rotation import TokenRotation
 from adapters.slack.oauth.values import Installation, InstallationStore, Tokens
 from adapters.slack.tokens import BotTokens
-from bot.errors import Failure, Forbidden, RateLimited, Retryable
+from bot.errors import Failure, Forbidden, Permanent, RateLimited, Retryable
 from bot.ownership.access import Lanes
 from bot.ownership.lanes import Lane
 from bot.ownership.telemetry import SharedAccountRecorder
@@ -97,6 +97,11 @@ class Installations(BotTokens):
     def tell(self, listener: TokenListener) -> None:
         """Tell `listener` of workspaces with another token than before, with the token."""
         self._listener = listener
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether some new tokens are not in the database for certain."""
+        return self._rotation.has_unsaved
 
     # ---------------------------------------------------------------------------------------------------------- tokens
 
@@ -190,7 +195,7 @@ class Installations(BotTokens):
         while True:
             await asyncio.sleep(self._random.uniform(0.5, 1.0) * self._options.poll_seconds)
             try:
-                await self._rotate_expiring()
+                await self.rotate_expiring()
             except RateLimited as failure:
                 await asyncio.sleep(failure.retry_after or 0.0)
             except Failure as failure:
@@ -198,7 +203,7 @@ class Installations(BotTokens):
             except Exception:
                 log.exception("Slack: expiring tokens cannot be looked for")
 
-    async def _rotate_expiring(self) -> None:
+    async def rotate_expiring(self) -> None:
         """Rotate the tokens of our lanes, one after the other. Raises `RateLimited`; others are told already.
 
         Another process may have rotated an organisation's, so those in use are read again first.
@@ -234,18 +239,27 @@ class Installations(BotTokens):
                 log.warning("Slack: the workspaces of %s are not known yet (%s)", installation.id, failure)
                 teams = []
         for team in teams:
-            await self._read_anew(team)
+            self._known.pop(team, None)
+            if self._listener is not None:  # also of a token as before: a workspace may wait for it
+                self._listener(team, installation.tokens.access)
         return teams
 
     @override
     async def removed(self, team: str) -> bool:
         """Slack is asked whether the token still works: a late event must not end a new installation."""
+        try:
+            return await self._is_over(team)
+        except Permanent as failure:  # another word of Slack's, or tokens without their key
+            log.warning("Slack: the end of the app in %s is not certain (%s)", team, failure)
+            return False
+
+    async def _is_over(self, team: str) -> bool:
         installation = await self._store.find(team)
         if installation is None:
             self._known.pop(team, None)
             return True
         tokens = self._rotation.unsaved(installation.id) or installation.tokens
-        if await self._api.works(tokens.access):
+        if not await self._api.has_ended(tokens.access):
             if not installation.team:
                 await self._refresh_teams(installation.id)
             return await self._store.find(team) is None

@@ -58,6 +58,11 @@ class TokenRotation:
     _refusals: dict[str, _Refusals] = field(default_factory=dict)
     _locks: KeyedLock = field(default_factory=KeyedLock)
 
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether some new tokens are not in the database for certain."""
+        return bool(self._unsaved)
+
     def unsaved(self, id_: str) -> Tokens | None:
         """New tokens of an installation, newer than those in the database."""
         found = self._unsaved.get(id_)

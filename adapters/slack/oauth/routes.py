@@ -21,7 +21,7 @@ from adapters.shared.log_throttle import LogThrottle
 from adapters.shared.sealing import SealedBox
 from adapters.slack.errors import code_of
 from adapters.slack.oauth import pages
-from adapters.slack.oauth.api import BAD_CODE, DEAD, WRONG_APP, OAuthApi
+from adapters.slack.oauth.api import BAD_CODE, ENDED, WRONG_APP, OAuthApi
 from adapters.slack.oauth.installations import Installations
 from adapters.slack.oauth.options import INSTALL_PATH, REDIRECT_PATH, OAuthOptions
 from adapters.slack.oauth.pages import Page
@@ -178,7 +178,7 @@ class OAuthRoutes:
             self._tell("code", "Slack refuses the code of installations (%s): %d", failure)
             return pages.STALE
         self._tell("slack", "installations fail at Slack (%s): %d", failure)
-        if code in DEAD:
+        if code in ENDED:
             return pages.DEAD_WORKSPACE
         return pages.REFUSED if isinstance(failure, Permanent) else pages.UNAVAILABLE
 
