@@ -52,7 +52,7 @@ def main(
         _print(own_help if options.help else f"tickertape {program_version()}")
         return EXIT_OK
     if options.command == "manifest":
-        return _print_manifest(options.http)
+        return _print_manifest(options.http, oauth=options.oauth)
     try:
         settings = Settings.load(environment())
     except SettingsError as error:
@@ -86,7 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     usage = f"tickertape [run | check | migrate | manifest | {' | '.join(EXPORTS)}] [--help]"
     parser = argparse.ArgumentParser(prog="tickertape", usage=usage, add_help=False)
     parser.add_argument("command", nargs="?", choices=["run", "check", "migrate", "manifest", *EXPORTS], default="run")
-    for option in ("--csv", "--jsonl", "--check"):
+    for option in ("--csv", "--jsonl", "--check", "--oauth"):
         parser.add_argument(option, action="store_true")
     for option in ("--since", "--until"):
         parser.add_argument(option, default="")
@@ -99,6 +99,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--csv, --jsonl, --since and --until belong to {' and '.join(EXPORTS)}")
     if options.command != "manifest" and options.http is not None:
         parser.error("--http belongs to manifest")
+    if options.oauth and options.http is None:
+        parser.error("--oauth belongs to manifest, with --http")
     if options.command != "migrate" and options.check:
         parser.error("--check belongs to migrate")
     if options.command != "check" and options.url is not None:
@@ -161,10 +163,10 @@ async def run_migrations(settings: Settings, *, only_check: bool) -> int:
     return EXIT_OK if fits else EXIT_FAILURE
 
 
-def _print_manifest(address: str | None) -> int:
+def _print_manifest(address: str | None, *, oauth: bool) -> int:
     """Print the manifest of the Slack app; returns the exit code. Needs no settings: the app comes first."""
     try:
-        text = manifest(request_url(address) if address is not None else "")
+        text = manifest(request_url(address) if address is not None else "", oauth=oauth)
     except ValueError as error:
         _print_errors([f"--http: {error}"])
         return EXIT_USAGE

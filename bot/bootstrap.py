@@ -36,6 +36,7 @@ from bot.bootstrap_models import (
     make_listed_policies,
     open_model,
 )
+from bot.bootstrap_oauth import check_slack, open_oauth
 from bot.bootstrap_platforms import (
     OpenedPlatforms,
     make_discord_options,
@@ -93,7 +94,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     journal, records, ownership = stores.journal, stores.records, stores.ownership
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
-    opened = open_platforms(settings, stack, ownership, records)
+    opened = open_platforms(settings, stack, ownership, records, await open_oauth(settings, stack, stores, clock))
     platforms = opened.platforms
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
@@ -183,7 +184,8 @@ async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckRes
         results += await discord.check(discord_options)
     if (slack_options := make_slack_options(settings)) is not None:
         site, clock = settings.site, wall_clock(settings)
-        results += await slack.check(slack_options, slack.RequestUrlToCheck(site.host, site.port, url, clock))
+        way = slack.RequestUrlToCheck(site.host, site.port, url, clock)
+        results += await check_slack(settings, slack_options, way)
     if url and not settings.slack.over_http:
         results.append(slack.NOT_OVER_HTTP)
     return [*results, *await check_engine(settings), *await check_models(settings), *check_tracing(settings)]

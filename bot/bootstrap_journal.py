@@ -34,6 +34,7 @@ class Stores(NamedTuple):
     records: RecordStore
     ownership: Ownership
     wait_until_ready: Callable[[], Awaitable[None]]
+    engine: Engine | None = None  # of the database
 
 
 async def open_stores(
@@ -50,7 +51,7 @@ async def open_stores(
         ownership = make_shared_ownership(settings, engine, recorder)
         journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, ownership.process, options))
         records = await open_records(settings, stack, wall_clock, engine)
-        return Stores(journal, records, ownership, journal.wait_until_ready)
+        return Stores(journal, records, ownership, journal.wait_until_ready, engine)
     file = settings.journal_file
     local: AnyJournal = MemoryJournal()
     if file is not None:

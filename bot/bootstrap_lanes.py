@@ -15,6 +15,7 @@ from bot.ownership.access import Lanes, SoleOwner
 from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
 from bot.ownership.lanes import Lane
 from bot.ownership.shared_lanes import SharedLanes
+from bot.ownership.telemetry import NoOwnershipRecorder, SharedAccountRecorder
 from bot.ports import Platform, RateLimitLog
 from bot.turns.lane_work import LaneJournal, LaneWork
 from bot.turns.manager import TurnManager
@@ -42,6 +43,7 @@ class Ownership:
     keeper: Keeper | None = None
     work: LaneWork | None = None
     windows: Mapping[str, SharedRequests] = field(default_factory=dict)
+    accounts: SharedAccountRecorder = field(default_factory=NoOwnershipRecorder)
 
     def process(self) -> str:
         """The present name of this process among the others; empty for the only one."""
@@ -81,7 +83,7 @@ def make_shared_ownership(settings: Settings, engine: Engine, recorder: Promethe
     keeper = Keeper(ownership, work, options, new_process_id)
     metrics.add_status(keeper.status)
     windows = {name: each.window for name, each in limits.items()}
-    return Ownership(SharedLanes(keeper, ownership), keeper, work, windows)
+    return Ownership(SharedLanes(keeper, ownership), keeper, work, windows, metrics)
 
 
 def new_process_id() -> str:

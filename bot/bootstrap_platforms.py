@@ -16,6 +16,7 @@ from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.bootstrap_lanes import Ownership
 from bot.bootstrap_models import model_label
+from bot.bootstrap_oauth import OpenedOAuth
 from bot.ports import Platform
 from bot.records import KeyValueStore
 from bot.strings import Strings
@@ -50,8 +51,9 @@ def open_platforms(
     stack: AsyncExitStack,
     ownership: Ownership,
     values: KeyValueStore | None = None,
+    oauth: OpenedOAuth | None = None,
 ) -> OpenedPlatforms:
-    """All configured platforms. `values` are the program's own."""
+    """All configured platforms. `values` are the program's own, `oauth` the installations of many workspaces."""
     lanes = ownership.lanes
     platforms: list[Platform] = []
     routes: list[Route] = []
@@ -65,7 +67,11 @@ def open_platforms(
     if (slack_options := make_slack_options(settings)) is not None:
         attachments = make_attachments(settings, slack.file_hosts(slack_options))
         stack.push_async_callback(attachments.close)
-        slack_platform = slack.SlackPlatform(slack_options, attachments, lanes, wall_clock(settings))
+        tokens = None if oauth is None else oauth.tokens
+        slack_platform = slack.SlackPlatform(slack_options, attachments, lanes, wall_clock(settings), tokens)
+        if oauth is not None:
+            oauth.tokens.tell(slack_platform.token_changed)
+            routes += oauth.routes
         platforms.append(slack_platform)
         routes += slack_platform.routes()
         bodies += [slack.EVENTS] if slack_options.over_http else []
@@ -96,11 +102,11 @@ def make_discord_options(settings: Settings) -> discord.DiscordOptions | None:
 def make_slack_options(settings: Settings) -> slack.SlackOptions | None:
     """Slack's options, or None if Slack does not run."""
     chosen = settings.slack
-    if chosen.bot_token is None or not chosen.runs:
+    if not chosen.runs:
         return None
     signing_secret, app_token = chosen.signing_secret if chosen.over_http else None, chosen.app_token
     return slack.SlackOptions(
-        bot_token=chosen.bot_token.get_secret_value(),
+        bot_token=chosen.bot_token.get_secret_value() if chosen.bot_token is not None else "",
         app_token=app_token.get_secret_value() if app_token is not None else "",
         signing_secret=signing_secret.get_secret_value() if signing_secret is not None else "",
         api_url=chosen.api_url or None,

@@ -24,7 +24,7 @@ USAGE = """\
 usage: tickertape [run] [--help] [--version]
        tickertape check [--url ADDRESS]
        tickertape migrate [--check]
-       tickertape manifest [--http ADDRESS]
+       tickertape manifest [--http ADDRESS [--oauth]]
        tickertape usage [--csv | --jsonl] [--since DATE] [--until DATE]
        tickertape feedback [--csv | --jsonl] [--since DATE] [--until DATE]
 
@@ -35,7 +35,7 @@ An LLM chat bot for Slack and Discord that streams its answers.
            (--url https://bot.example.com), also try the way of Slack's requests over HTTP to the running bot
   migrate  create or update the tables in PostgreSQL (JOURNAL_URL), before a new version starts; see migrate --help
   manifest print the manifest of the Slack app, to paste into Slack: for Socket Mode, or with the bot's public
-           address (--http https://bot.example.com) for events over HTTP
+           address (--http https://bot.example.com) for events over HTTP, and many workspaces with --oauth
   usage    print every model call: who, where, model, tokens and cost; also while the bot runs
   feedback print every vote on an answer, with its reason; also while the bot runs
 

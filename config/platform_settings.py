@@ -14,8 +14,10 @@ from config.types import (
     Host,
     HostNames,
     Names,
+    PublicAddress,
     Seconds,
     Secret,
+    SecretKeys,
     Shards,
     SlashedAddress,
     SocketAddress,
@@ -120,7 +122,10 @@ def _prompts(value: dict[str, Any]) -> dict[str, str]:
 
 
 class SlackSettings(SettingsGroup):
-    """Slack: runs if its bot token is set, with the app token (Socket Mode) or the signing secret (HTTP)."""
+    """Slack: runs if its bot token is set, with the app token (Socket Mode) or the signing secret (HTTP).
+
+    With a client id, each workspace has a bot token of its own instead.
+    """
 
     bot_token: Secret | None = setting(
         "SLACK_BOT_TOKEN",
@@ -139,6 +144,25 @@ class SlackSettings(SettingsGroup):
         "Signing secret of the app, for events over HTTP at /slack/events.",
         default=None,
         note="Open your app, then Basic Information, App Credentials. It replaces the app-level token.",
+    )
+    client_id: str = setting(
+        "SLACK_CLIENT_ID",
+        "Client id of the app, for many workspaces by OAuth.",
+        default="",
+        note="Open your app, then Basic Information, App Credentials. It replaces the bot token, and needs PostgreSQL "
+        "and events over HTTP.",
+    )
+    client_secret: Secret | None = setting(
+        "SLACK_CLIENT_SECRET",
+        "Client secret of the app, beside the client id.",
+        default=None,
+        note="Open your app, then Basic Information, App Credentials.",
+    )
+    secrets: SecretKeys | None = setting(
+        "TICKERTAPE_SECRETS",
+        "Keys that encrypt tokens in the database, newest first.",
+        default=None,
+        note="Make one by: openssl rand -base64 32 | tr +/ -_. Keep it apart from backups of the database.",
     )
     events: SlackEvents = setting(
         "TICKERTAPE_SLACK_EVENTS",
@@ -183,7 +207,13 @@ class SlackSettings(SettingsGroup):
     @property
     def runs(self) -> bool:
         """Whether the platform is configured."""
-        return self.bot_token is not None and (self.signing_secret if self.over_http else self.app_token) is not None
+        has_tokens = self.bot_token is not None or self.uses_oauth
+        return has_tokens and (self.signing_secret if self.over_http else self.app_token) is not None
+
+    @property
+    def uses_oauth(self) -> bool:
+        """Whether workspaces install the app by OAuth."""
+        return bool(self.client_id) and self.client_secret is not None
 
     @property
     def over_http(self) -> bool:
@@ -202,6 +232,12 @@ class SiteSettings(SettingsGroup):
         "Address to listen on; 0.0.0.0 accepts other machines.",
         default="127.0.0.1",
         note="By default this machine only: metrics and the playground are not public.",
+    )
+    public_url: PublicAddress = setting(
+        "TICKERTAPE_PUBLIC_URL",
+        "The bot's public https address, for many Slack workspaces.",
+        default="",
+        note="A proxy leads it to the bot: /slack/install, /slack/oauth_redirect and /slack/events.",
     )
     playground: Switch = setting(
         "TICKERTAPE_PLAYGROUND",

@@ -143,6 +143,8 @@ class Settings(FileSettings):
             self.slack.bot_token,
             self.slack.app_token,
             self.slack.signing_secret,
+            self.slack.client_secret,
+            *(self.slack.secrets or ()),
             self.site.admin_token,
             *(model.api_key for model in self.models),
         )

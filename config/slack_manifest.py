@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 FILE = Path(__file__).with_name("slack-manifest.yaml")
 # The path of everything Slack sends over HTTP: events, presses, forms and commands.
 EVENTS_PATH = "/slack/events"
+# Where Slack sends a browser at the end of an installation.
+REDIRECT_PATH = "/slack/oauth_redirect"
 
 # Lines of the file by their beginning, and what stands there over HTTP: the line itself is `{line}`.
 _OVER_HTTP: Mapping[str, str] = MappingProxyType(
@@ -31,6 +33,20 @@ _OVER_HTTP: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# The same for an app with installations in many workspaces and organisations.
+_WITH_OAUTH: Mapping[str, str] = MappingProxyType(
+    {
+        "#       Install App > Install to Workspace": (
+            "#       Basic Information > App Credentials > Client ID, Client Secret"
+            "                -> SLACK_CLIENT_ID, SLACK_CLIENT_SECRET\n"
+            "#       Manage Distribution: activate public distribution, for workspaces other than the app's own"
+        ),
+        "oauth_config:": "{line}\n  redirect_urls:\n    - {redirect}",
+        "  org_deploy_enabled: false": "  org_deploy_enabled: true # one installation for a whole organisation",
+        "  token_rotation_enabled: false": "  token_rotation_enabled: true # cannot be switched off again",
+    }
+)
+
 # A name of the domain name system with at least one dot, in ASCII (RFC 1123, section 2.1).
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})+", re.IGNORECASE)
@@ -39,26 +55,35 @@ _LONGEST_HOST = 253
 EXAMPLE = "https://bot.example.com"
 
 
-def manifest(request_url: str = "") -> str:
-    """The manifest as YAML to paste: for Socket Mode, or for events over HTTP sent to `request_url`."""
+def manifest(request_url: str = "", *, oauth: bool = False) -> str:
+    """The manifest as YAML to paste: for Socket Mode, or for events over HTTP sent to `request_url`.
+
+    `oauth`: over HTTP, for installations in many workspaces.
+    """
     text = FILE.read_text(encoding="utf-8")
     if not request_url:
         return text
-    remaining = dict(_OVER_HTTP)
-    lines = [_over_http(line, remaining, request_url) for line in text.splitlines()]
+    remaining = {**_OVER_HTTP, **(_WITH_OAUTH if oauth else {})}
+    redirect = f"{request_url.removesuffix(EVENTS_PATH)}{REDIRECT_PATH}"
+    lines = [_changed(line, remaining, url=request_url, redirect=redirect) for line in text.splitlines()]
     if remaining:
         raise RuntimeError(f"{FILE.name}: no line begins with {sorted(remaining)}")
     return "\n".join(lines) + "\n"
 
 
-def _over_http(line: str, remaining: dict[str, str], url: str) -> str:
-    """A line over HTTP; each entry of `remaining` is used once and removed."""
+def _changed(line: str, remaining: dict[str, str], **addresses: str) -> str:
+    """A line in its other form; each entry of `remaining` is used once and removed."""
     start = next((start for start in remaining if line.startswith(start)), None)
-    return line if start is None else remaining.pop(start).format(line=line, url=url)
+    return line if start is None else remaining.pop(start).format(line=line, **addresses)
 
 
 def request_url(address: str) -> str:
-    """The request URL below the bot's public address. Raises `ValueError` with one line for the operator.
+    """The request URL below the bot's public address. Raises `ValueError` with one line for the operator."""
+    return f"{public_address(address)}{EVENTS_PATH}"
+
+
+def public_address(address: str) -> str:
+    """The bot's public address, without a path. Raises `ValueError` with one line for the operator.
 
     Slack demands HTTPS with a certificate of a known authority, so the host must be a public name
     (https://docs.slack.dev/apis/events-api/using-http-request-urls).
@@ -70,7 +95,7 @@ def request_url(address: str) -> str:
         raise ValueError(f"{_quoted(address)} is no address; {_EXPECTED}") from error
     if problem := _problem(parts):
         raise ValueError(f"{_quoted(address)} {problem}; {_EXPECTED}")
-    return f"https://{(parts.hostname or '').lower()}{f':{port}' if port else ''}{EVENTS_PATH}"
+    return f"https://{(parts.hostname or '').lower()}{f':{port}' if port else ''}"
 
 
 _EXPECTED = f"give the bot's public address alone, such as {EXAMPLE}"

@@ -22,6 +22,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from config.slack_manifest import public_address
+
 # Longest sentence for readers, in characters: it must fit into one message, below an answer.
 LONGEST_SENTENCE = 500
 
@@ -31,6 +33,9 @@ _UNITS = MappingProxyType(
     {"ms": 0.001, "s": 1, "sec": 1, "seconds": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
 )
 _DURATION = re.compile(rf"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(_UNITS)})", re.IGNORECASE | re.ASCII)
+
+# 32 bytes in URL-safe base64; the last digit before the sign has two zero bits.
+_KEY = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=")
 
 # A host name or IP address, optionally as a URL and with a port.
 _HOST_NAME = re.compile(r"(https?://)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?|[0-9a-f:.]+", re.IGNORECASE)
@@ -124,6 +129,21 @@ def _address(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/")
 
     return check
+
+
+def _public_address(value: str) -> str:
+    """Accept an https address with a public name and no path, or empty text for none."""
+    try:
+        return public_address(value) if value.strip() else ""
+    except ValueError:
+        raise must_be("the bot's public https address without a path, such as https://bot.example.com") from None
+
+
+def _keys(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """Accept Fernet keys: 32 bytes in URL-safe base64."""
+    if not all(_KEY.fullmatch(each.get_secret_value()) for each in value):
+        raise must_be("keys of 44 characters, newest first, with commas between: openssl rand -base64 32 | tr +/ -_")
+    return value
 
 
 def _host(value: str) -> str:
@@ -230,6 +250,8 @@ SocketAddress = Annotated[str, AfterValidator(_address("ws", "wss"))]
 SlashedAddress = Annotated[
     str, AfterValidator(_address("http", "https")), AfterValidator(lambda url: url and f"{url}/")
 ]
+PublicAddress = Annotated[str, AfterValidator(_public_address)]
+SecretKeys = Annotated[tuple[SecretStr, ...], BeforeValidator(names_in), AfterValidator(_keys)]
 Host = Annotated[str, AfterValidator(_host)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TextFile = Annotated[Path, AfterValidator(_readable)]

@@ -22,6 +22,9 @@ APP_HINT = (
 SIGNING_HINT = "it is at https://api.slack.com/apps: your app, Basic Information, App Credentials"
 
 
+KEY_COMMAND = "openssl rand -base64 32 | tr +/ -_"
+
+
 class SettingsView(Protocol):
     """The part of `config.settings.Settings` that the rules read."""
 
@@ -35,6 +38,11 @@ class SettingsView(Protocol):
     @property
     def platforms(self) -> tuple[str, ...]:
         """The names of the running platforms."""
+        ...
+
+    @property
+    def journal_database(self) -> str | None:
+        """The address of the database, if there is one."""
         ...
 
     @property
@@ -59,6 +67,8 @@ def violations(settings: SettingsView, name: NameOf) -> list[str]:
 def slack_pair(settings: SettingsView, name: NameOf) -> Iterator[str]:
     """The bot token writes; the app token (Socket Mode) or the signing secret (HTTP) lets Slack's events arrive."""
     slack = settings.slack
+    if slack.client_id or slack.client_secret:  # `slack_oauth` tells
+        return
     if (given := _slack_given(slack)) and not slack.bot_token:
         yield f"SLACK_BOT_TOKEN is missing ({_stated(slack, given, name)}): {BOT_HINT}"
     if not slack.bot_token and slack.events is SlackEvents.AUTO:
@@ -71,9 +81,39 @@ def slack_pair(settings: SettingsView, name: NameOf) -> Iterator[str]:
         yield f"SLACK_APP_TOKEN is missing ({reason}): {APP_HINT}{or_http if slack.events is SlackEvents.AUTO else ''}"
 
 
+def slack_oauth(settings: SettingsView, name: NameOf) -> Iterator[str]:
+    """Installations need the app's credentials, Slack's requests, a public address, a database and keys for it."""
+    slack, site = settings.slack, settings.site
+    if not slack.client_id and not slack.client_secret:
+        return
+    given = "client_id" if slack.client_id else "client_secret"
+    reason = f"{name(('slack', given))} is set"
+    if slack.bot_token:
+        yield f"{name(('slack', 'bot_token'))} and {reason}: with OAuth each workspace has its own token; remove one"
+    if not slack.client_id:
+        yield f"SLACK_CLIENT_ID is missing ({reason}): {SIGNING_HINT}"
+    if not slack.client_secret:
+        yield f"SLACK_CLIENT_SECRET is missing ({reason}): {SIGNING_HINT}"
+    if not slack.signing_secret:
+        yield f"SLACK_SIGNING_SECRET is missing ({reason}): {SIGNING_HINT}"
+    elif not slack.over_http:
+        yield f"TICKERTAPE_SLACK_EVENTS must be http ({reason}): installations need Slack's requests, not a socket"
+    if settings.journal_database is None:
+        yield f"JOURNAL_URL must name a PostgreSQL database ({reason}): the installations are kept there"
+    if not site.public_url:
+        yield f"TICKERTAPE_PUBLIC_URL is missing ({reason}): the bot's public address, such as https://bot.example.com"
+    if not slack.secrets:
+        yield f"TICKERTAPE_SECRETS is missing ({reason}): a key to encrypt tokens, by: {KEY_COMMAND}"
+
+
 def _slack_given(slack: SlackSettings) -> str:
     """The key of the setting that asks for Slack, apart from the bot token; empty if none does."""
-    given = {"app_token": slack.app_token, "signing_secret": slack.signing_secret}
+    given = {
+        "app_token": slack.app_token,
+        "signing_secret": slack.signing_secret,
+        "client_id": slack.client_id,
+        "client_secret": slack.client_secret,
+    }
     found = next((key for key, value in given.items() if value), "")
     return found or ("" if slack.events is SlackEvents.AUTO else "events")
 
@@ -152,6 +192,7 @@ def _starts(secret: SecretStr, prefix: str) -> bool:
 
 RULES: Sequence[Rule] = (
     slack_pair,
+    slack_oauth,
     slack_prefixes,
     model_named,
     something_runs,

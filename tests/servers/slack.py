@@ -31,6 +31,7 @@ from tests.servers.slack_blocks import Refused, expanded
 from tests.servers.slack_deliveries import Deliveries, Envelope
 from tests.servers.slack_files import SlackFiles
 from tests.servers.slack_interactive import Interactive
+from tests.servers.slack_oauth import SlackOAuth
 from tests.servers.slack_requests import Requests
 from tests.servers.slack_socket import Sockets
 from tests.servers.slack_streams import METHODS, STREAM_TIERS, Streams
@@ -132,6 +133,7 @@ class SlackDouble(SlackSurface, SlackFiles):
         self.world = world or World()
         self.transcript, self.faults = Transcript(), FaultPlan()
         self.neighbours: list[SlackDouble] = []  # other workspaces with the app
+        self.oauth: SlackOAuth | None = None  # if workspaces install the app while the server runs
         self.deliveries = Deliveries(self.touch)
         self.transport = transport or TRANSPORT.get()
         self.sockets, self.requests = Sockets(self.deliveries, self.touch), Requests(self.deliveries, self.touch)
@@ -189,6 +191,8 @@ class SlackDouble(SlackSurface, SlackFiles):
         """Serve on loopback; `port` 0 takes a free one."""
         app = web.Application(client_max_size=2**24)
         app.router.add_get("/link", self.sockets.handle)
+        if self.oauth is not None:
+            self.oauth.add_routes(app)
         app.router.add_route("*", "/api/{method}", self._front)
         app.router.add_post("/upload/v1/{file}", self.upload)
         app.router.add_post("/actions/{token}", self._respond)
@@ -197,6 +201,7 @@ class SlackDouble(SlackSurface, SlackFiles):
         await web.TCPSite(runner, "127.0.0.1", port).start()
         self.host = f"127.0.0.1:{runner.addresses[0][1]}"
         for each in self.workspaces:
+            each.oauth = self.oauth
             each.host, each.api_url, each.interactive.host = self.host, f"http://{self.host}/api/", self.host
         try:
             async with self.requests.running(), asyncio.TaskGroup() as group:
@@ -368,7 +373,7 @@ class SlackDouble(SlackSurface, SlackFiles):
 
     async def _front(self, request: web.Request) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        called = next((each for each in self.neighbours if each.bot_token == token), self)
+        called = next((each for each in self.neighbours if each._has_token(token)), self)
         try:
             return await called._called(request)
         finally:
@@ -432,8 +437,10 @@ class SlackDouble(SlackSurface, SlackFiles):
                 raise Refused("invalid_auth" if not token.startswith("xoxb-") else "not_allowed_token_type")
             self._need(self.app_scopes, "connections:write")
             return
-        if token != self.bot_token:
+        if not self._has_token(token):
             raise Refused("invalid_auth")
+        if self.oauth is not None and (error := self.oauth.error_of(token)):
+            raise Refused(error)
         if self.revoked:
             raise Refused(self.revoked)
         if method in SCOPES:
@@ -442,6 +449,10 @@ class SlackDouble(SlackSurface, SlackFiles):
             self._need(self.scopes, HISTORY_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
         if method == "conversations.info":
             self._need(self.scopes, INFO_SCOPES[self.world.channels.get(arguments.get("channel", ""), "channel")])
+
+    def _has_token(self, token: str) -> bool:
+        """Whether a token is one of this workspace."""
+        return token == self.bot_token or (self.oauth is not None and self.oauth.is_of(token, self.world.team))
 
     def _need(self, scopes: set[str], scope: str) -> None:
         if scope not in scopes:

@@ -41,6 +41,7 @@ COMPOSITION_ROOT = {
     "bot/bootstrap_lanes.py": {"adapters", "config"},
     "bot/bootstrap_metrics.py": {"adapters", "config"},
     "bot/bootstrap_models.py": {"adapters", "config"},
+    "bot/bootstrap_oauth.py": {"adapters", "config"},
     "bot/bootstrap_platforms.py": {"adapters", "config"},
     "bot/bootstrap_postgres.py": {"adapters", "config"},
     "bot/bootstrap_records.py": {"adapters", "config"},

@@ -17,6 +17,14 @@ SLACK = MODEL | {"SLACK_BOT_TOKEN": "xoxb-0123456789", "SLACK_APP_TOKEN": "xapp-
 EVERY_SECRET = (
     DISCORD | SLACK | {"SLACK_SIGNING_SECRET": "signing-0123456789", "TICKERTAPE_ADMIN_TOKEN": "admin-0123456789"}
 )
+OAUTH = MODEL | {
+    "SLACK_CLIENT_ID": "12.34",
+    "SLACK_CLIENT_SECRET": "client-0123456789",
+    "SLACK_SIGNING_SECRET": "signing-0123456789",
+    "JOURNAL_URL": "postgresql://tickertape:p@db/tickertape",
+    "TICKERTAPE_PUBLIC_URL": "https://bot.example.com",
+    "TICKERTAPE_SECRETS": f"{'B' * 42}A=,{'C' * 42}A=",
+}
 SECRET_TEXTS = [EVERY_SECRET[name] for name in EVERY_SECRET if name != "OPENAI_MODEL"]
 OPEN = {"TICKERTAPE_HOST": "0.0.0.0", "TICKERTAPE_PLAYGROUND": "on"}
 

@@ -27,6 +27,7 @@ from tests.support.settings import (
     DISCORD,
     EVERY_SECRET,
     MODEL,
+    OAUTH,
     OPEN,
     SECRET_TEXTS,
     SLACK,
@@ -112,8 +113,13 @@ def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
 def test_the_log_masks_every_secret(tmp_path: Path) -> None:
     """`secrets` returns every setting with a secret's type, for the log to mask."""
     assert load(EVERY_SECRET, tmp_path).secrets() == set(SECRET_TEXTS)
-    secret = [one.variable for one in CATALOG if one.secret]
-    assert {name for name in EVERY_SECRET if name != "OPENAI_MODEL"} == set(secret)
+    with_oauth = load(OAUTH, tmp_path).secrets()
+    assert with_oauth >= {OAUTH["SLACK_CLIENT_SECRET"], *OAUTH["TICKERTAPE_SECRETS"].split(",")}
+    secret = {one.variable for one in CATALOG if one.secret}
+    assert {name for name in EVERY_SECRET if name != "OPENAI_MODEL"} | {
+        "SLACK_CLIENT_SECRET",
+        "TICKERTAPE_SECRETS",
+    } == secret
 
 
 def test_every_setting_is_declared_once_with_its_default() -> None:

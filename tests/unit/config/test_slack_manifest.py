@@ -11,8 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.slack import http_requests
+from adapters.slack.oauth import options
 from bot.__main__ import main
-from config.slack_manifest import FILE, manifest, request_url
+from config.slack_manifest import EVENTS_PATH, FILE, REDIRECT_PATH, manifest, request_url
 from tests.support.paths import ROOT
 
 URL = "https://bot.example.com/slack/events"
@@ -39,6 +41,23 @@ def test_only_the_transport_differs_over_http() -> None:
         "/settings/socket_mode_enabled": False,
     }
     assert dict(socket.items() - http.items()) == {"/settings/socket_mode_enabled": True}
+
+
+def test_oauth_adds_what_many_workspaces_need() -> None:
+    """Beside the transport: where browsers come back, rotation, and installations for organisations."""
+    http, oauth = flat(parsed(manifest(URL))), flat(parsed(manifest(URL, oauth=True)))
+    assert dict(oauth.items() - http.items()) == {
+        "/oauth_config/redirect_urls/0": "https://bot.example.com/slack/oauth_redirect",
+        "/settings/org_deploy_enabled": True,
+        "/settings/token_rotation_enabled": True,
+    }
+    assert "SLACK_CLIENT_SECRET" in manifest(URL, oauth=True)
+    assert "SLACK_BOT_TOKEN" not in manifest(URL, oauth=True)
+
+
+def test_the_paths_are_those_of_the_routes() -> None:
+    """Slack sends requests and browsers where the bot answers."""
+    assert (EVENTS_PATH, REDIRECT_PATH) == (http_requests.PATH, options.REDIRECT_PATH)
 
 
 def test_every_command_has_its_address() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bot.bootstrap_platforms import make_slack_options, slack_address_line
+from config.docs import describe
 from tests.support.settings import (
     DISCORD,
     MODEL,
+    OAUTH,
     OPEN,
     SLACK,
     lines,
@@ -56,6 +58,26 @@ MISSING = [
     (OPEN, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 0.0.0.0 and the playground is on)"),
     (DISCORD | OPEN | {"TICKERTAPE_HOST": "10.0.0.5"}, "TICKERTAPE_ALLOWED_HOSTS is missing (TICKERTAPE_HOST is 10.0"),
     (OPEN | {"TICKERTAPE_HOST": "::", "TICKERTAPE_ALLOWED_HOSTS": " , "}, "TICKERTAPE_ALLOWED_HOSTS is missing"),
+    *(
+        ({name: value for name, value in OAUTH.items() if name != missing}, beginning)
+        for missing, beginning in {
+            "SLACK_CLIENT_ID": "SLACK_CLIENT_ID is missing (SLACK_CLIENT_SECRET is set): it is at",
+            "SLACK_CLIENT_SECRET": "SLACK_CLIENT_SECRET is missing (SLACK_CLIENT_ID is set): it is at",
+            "SLACK_SIGNING_SECRET": "SLACK_SIGNING_SECRET is missing (SLACK_CLIENT_ID is set): it is at",
+            "JOURNAL_URL": "JOURNAL_URL must name a PostgreSQL database (SLACK_CLIENT_ID is set)",
+            "TICKERTAPE_PUBLIC_URL": "TICKERTAPE_PUBLIC_URL is missing (SLACK_CLIENT_ID is set)",
+            "TICKERTAPE_SECRETS": "TICKERTAPE_SECRETS is missing (SLACK_CLIENT_ID is set): a key",
+        }.items()
+    ),
+    (OAUTH | {"JOURNAL_URL": "memory:"}, "JOURNAL_URL must name a PostgreSQL database"),
+    (OAUTH | {"SLACK_APP_TOKEN": "xapp-1"}, "TICKERTAPE_SLACK_EVENTS must be http (SLACK_CLIENT_ID is set)"),
+    (OAUTH | {"SLACK_BOT_TOKEN": "xoxb-1"}, "SLACK_BOT_TOKEN and SLACK_CLIENT_ID is set: with OAuth each workspace"),
+    (
+        OAUTH | {"TICKERTAPE_PUBLIC_URL": "http://bot.example.com"},
+        "TICKERTAPE_PUBLIC_URL must be the bot's public",
+    ),
+    (OAUTH | {"TICKERTAPE_PUBLIC_URL": "https://bot.example.com/x"}, "TICKERTAPE_PUBLIC_URL must be the bot's public"),
+    (OAUTH | {"TICKERTAPE_SECRETS": "short"}, "TICKERTAPE_SECRETS must be keys of 44 characters, newest first"),
     ({"TICKERTAPE_EMBEDDED": "off"}, "OPENAI_API_KEY is missing (playground would run without a model)"),
     ({"OPENAI_API_KEY": "a b", "OPENAI_MODEL": "m"}, "OPENAI_API_KEY must be one word"),
     ({"DISCORD_TOKEN": "Bot t"} | MODEL, "DISCORD_TOKEN must be one word"),
@@ -67,6 +89,17 @@ def test_a_missing_counterpart_is_one_line(environ: Mapping[str, str], beginning
     """Half a configuration is one line: the missing setting, its reason, and its source."""
     (line,) = lines(environ, tmp_path)
     assert line.startswith(beginning)
+
+
+def test_oauth_needs_no_bot_token(tmp_path: Path) -> None:
+    """With all its settings Slack runs over HTTP, and no line or repr shows a secret."""
+    settings = load(OAUTH, tmp_path)
+    assert (settings.slack.runs, settings.slack.uses_oauth, settings.slack.over_http) == (True, True, True)
+    assert settings.site.public_url == "https://bot.example.com"
+    assert settings.slack.secrets is not None
+    assert len(settings.slack.secrets) == 2
+    shown = repr(settings) + "".join(describe(settings))
+    assert not [secret for secret in settings.secrets() if len(secret) > 1 and secret in shown]
 
 
 def test_one_slack_token_alone_names_both_ways(tmp_path: Path) -> None:
