@@ -62,8 +62,12 @@ def open_platforms(
         hosts, local = discord.file_hosts(discord_options), discord.serves_locally(discord_options)
         attachments = make_attachments(settings, hosts, local=local)
         stack.push_async_callback(attachments.close)
-        limit = ownership.windows.get("discord")
-        platforms.append(discord.DiscordPlatform(discord_options, attachments, values, lanes=lanes, global_limit=limit))
+        limit, accounts = ownership.windows.get("discord"), ownership.accounts
+        platforms.append(
+            discord.DiscordPlatform(
+                discord_options, attachments, values, lanes=lanes, global_limit=limit, accounts=accounts
+            )
+        )
     if (slack_options := make_slack_options(settings)) is not None:
         attachments = make_attachments(settings, slack.file_hosts(slack_options))
         stack.push_async_callback(attachments.close)

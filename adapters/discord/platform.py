@@ -25,6 +25,7 @@ from bot.errors import Failure, Forbidden, ServiceError
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
 from bot.ownership.access import Lanes, SoleOwner
 from bot.ownership.lanes import Lane
+from bot.ownership.telemetry import NoOwnershipRecorder, SharedAccountRecorder
 from bot.ports import Inbox, OpenedQuestion, Platform
 
 log = logging.getLogger(__name__)
@@ -70,11 +71,12 @@ class DiscordPlatform(Platform):
         *,
         lanes: Lanes | None = None,
         global_limit: SharedRequests | None = None,
+        accounts: SharedAccountRecorder | None = None,
     ) -> None:
         """`hashes` remember the registered commands across restarts.
 
         `lanes` tell which shards are ours; without them, all are. `global_limit` is this process's share of the bot's
-        requests; without it, all are ours.
+        requests; without it, all are ours. `accounts` is told the new sessions left, as Discord told at the start.
         """
         if lanes is None:
             lanes = SoleOwner()
@@ -93,6 +95,7 @@ class DiscordPlatform(Platform):
         self._connected = asyncio.Event()  # some shard is
         self._won = asyncio.Event()  # since the last look for unfinished turns
         self._sessions_left: int | None = None
+        self._accounts = accounts or NoOwnershipRecorder()
 
     # -------------------------------------------------------------------------------------------------------- questions
 
@@ -241,6 +244,7 @@ class DiscordPlatform(Platform):
             return 1
         info = await ask_gateway(self._options)
         self._bot.max_concurrency, self._sessions_left = info.max_concurrency, info.remaining
+        self._accounts.identifies_left(info.remaining)
         count = self._options.sharing.shards or info.shards
         if info.remaining < max(FEW_SESSIONS, count):
             log.warning(
