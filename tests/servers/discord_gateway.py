@@ -227,7 +227,7 @@ class Gateway:
             return None
         number, count = data.get("shard") or (0, 1)
         if not 0 <= number < count or count < self.least_shards:
-            await socket.close(code=SHARDING_REQUIRED if count < self.least_shards else INVALID_SHARD)
+            await socket.close(code=SHARDING_REQUIRED if 0 <= number < count else INVALID_SHARD)
             return None
         self.sessions_left -= 1
         bucket, now = number % self.max_concurrency, self._now()

@@ -265,3 +265,115 @@ async def test_without_the_intent_text_is_withheld() -> None:
         told = [(await socket.receive_json())["d"]["content"] for _ in range(2)]
 
         assert told == ["", f"<@{client.double.world.bot}> hi"]
+
+
+class Connection:
+    """A plain gateway connection."""
+
+    def __init__(self, double: DiscordDouble, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._double = double
+        self.socket = socket
+
+    async def identify(self, shard: tuple[int, int]) -> dict[str, Any] | int:
+        """The first answer, or the code of the close."""
+        data = {"token": self._double.token, "intents": 1 << 15, "shard": shard}
+        return await self._begin({"op": 2, "d": data})
+
+    async def resume(self, session: str, sequence: int) -> dict[str, Any] | int:
+        data = {"token": self._double.token, "session_id": session, "seq": sequence}
+        return await self._begin({"op": 6, "d": data})
+
+    async def _begin(self, frame: dict[str, Any]) -> dict[str, Any] | int:
+        await self.socket.receive()  # HELLO
+        await self.socket.send_json(frame)
+        return await self.receive()
+
+    async def receive(self) -> dict[str, Any] | int:
+        message = await self.socket.receive()
+        if message.type is aiohttp.WSMsgType.TEXT:
+            frame: dict[str, Any] = json.loads(message.data)
+            return frame
+        assert self.socket.close_code is not None
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def connecting(double: DiscordDouble) -> AsyncIterator[Connection]:
+    async with aiohttp.ClientSession() as session, session.ws_connect(double.gateway_url) as socket:
+        yield Connection(double, socket)
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    ("shard", "least", "code"), [((2, 2), 1, 4010), ((0, 0), 1, 4010), ((0, 1), 2, 4011), ((1, 2), 3, 4011)]
+)
+async def test_a_wrong_shard_is_refused(shard: tuple[int, int], least: int, code: int) -> None:
+    """A shard that does not exist, and too few of them, end the connection with their codes."""
+    double = DiscordDouble()
+    double.gateway.least_shards = least
+    async with double.running(), connecting(double) as connection:
+        assert await connection.identify(shard) == code
+
+
+@pytest.mark.sockets
+async def test_a_session_that_begins_too_early_is_invalid() -> None:
+    """Of two sessions of one remainder within the time, the second is invalid; one of another remainder is not."""
+    double = DiscordDouble()
+    double.gateway.identify_seconds, double.gateway.max_concurrency = 60.0, 2
+    async with double.running():
+        answers = []
+        for number in (0, 2, 1):
+            async with connecting(double) as connection:
+                answers.append(await connection.identify((number, 4)))
+    assert [answer["op"] for answer in answers if isinstance(answer, dict)] == [0, 9, 0]
+    assert double.gateway.too_early == [(2, 4)]
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(("code", "answers"), [(4000, ["MESSAGE_CREATE", "RESUMED"]), (1000, [9]), (1001, [9])])
+async def test_a_close_keeps_or_ends_the_session(code: int, answers: list[object]) -> None:
+    """After 4000 another connection is sent what it missed; after 1000 and 1001 the session is invalid."""
+    double = DiscordDouble()
+    channel, ada = double.world.dm(double.world.user("Ada")), double.world.user("Bob")
+    async with double.running():
+        async with connecting(double) as first:
+            ready = await first.identify((0, 1))
+            await first.socket.close(code=code)
+        await double.until(lambda: double.gateway.closes == [((0, 1), code)])
+        double.say(channel, "missed", author=ada)
+        await double.gateway.settled()
+        async with connecting(double) as second:
+            assert isinstance(ready, dict)
+            received = [await second.resume(ready["d"]["session_id"], 1)]
+            received += [await second.receive() for _ in answers[1:]]
+    assert [frame.get("t") or frame["op"] for frame in received if isinstance(frame, dict)] == answers
+
+
+@pytest.mark.sockets
+async def test_a_session_is_kept_for_a_while() -> None:
+    """After its time it is invalid, however it was left; a sequence number of the future ends the connection."""
+    double = DiscordDouble()
+    async with double.running():
+        answers = []
+        for sequence, seconds in ((1, 90.0), (5, 90.0), (1, 0.0)):
+            async with connecting(double) as first:
+                ready = await first.identify((0, 1))
+                await first.socket.close(code=4000)
+            await double.until(lambda: all(one.socket is None for one in double.gateway.sessions.values()))
+            double.gateway.resume_seconds = seconds
+            async with connecting(double) as second:
+                assert isinstance(ready, dict)
+                answers.append(await second.resume(ready["d"]["session_id"], sequence))
+    assert [answer if isinstance(answer, int) else answer["op"] for answer in answers] == [0, 4007, 9]
+
+
+@pytest.mark.sockets
+async def test_the_gateway_tells_its_limits() -> None:
+    """Shards, sessions left and the number that may begin at once, as bots ask for them."""
+    async with rest() as client:
+        gateway = client.double.gateway
+        gateway.recommended_shards, gateway.max_concurrency, gateway.sessions_left = 3, 16, 7
+        _, told, _ = await client.ask("GET", "/gateway/bot")
+
+    assert (told["shards"], told["url"]) == (3, client.double.gateway_url)
+    assert (told["session_start_limit"]["remaining"], told["session_start_limit"]["max_concurrency"]) == (7, 16)
