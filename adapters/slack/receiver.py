@@ -162,10 +162,15 @@ class Receiver:
         return BoltResponse(status=ACCEPTED)
 
     async def handle_routed(self, event: RoutedEvent) -> None:
-        """Take in a payload received by another process. Raises `Retryable` if it cannot be taken in now."""
+        """Take in a payload received by another process. Raises `Retryable` if it cannot be taken in now.
+
+        One at which Bolt fails is dropped: a repetition would be no better, and delay all others.
+        """
         response = await self._handle(event.lane, decode(event.body), OPENING_SECONDS)
-        if response.status != ACCEPTED:
+        if response.status == DECLINED:
             raise ServiceError(f"an event of {event.lane} cannot be taken in now")
+        if response.status != ACCEPTED:
+            log.error("Slack: a payload of %s could not be handled (%d)", event.lane, response.status)
 
     async def _handle(self, lane: Lane, delivery: Delivery, opening_seconds: float) -> BoltResponse:
         """Let Bolt handle a payload of ours, once its workspace is open."""

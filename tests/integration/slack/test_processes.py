@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from adapters.slack.messages.views import FORM_CALLBACK
 from bot.interactions.values import VoteCast
 from bot.ownership.lanes import Lane
 from tests.servers.slack import SlackDouble
+from tests.servers.slack_interactive import View
 from tests.support.fakes import answer_of, said, words
 from tests.support.inbox import PATIENCE
 from tests.support.slack import soon
@@ -163,3 +166,29 @@ async def test_two_workspaces_with_tokens_of_their_own() -> None:
             await soon(double, lambda workspace=workspace, dm=dm: workspace.answers(dm) == ["Yes."])  # type: ignore[misc]  # bound now
         assert processes.answers() == {"owner": 2, "other": 0}
         assert double.refused == second.refused == []
+
+
+@pytest.mark.transports("http")
+async def test_whoever_receives_a_form_names_its_empty_inputs() -> None:
+    """Slack shows them at once, so the form does not wait for the owner; a filled one is the owner's."""
+    double = SlackDouble()
+    ann = double.world.user("Ann")
+    blocks = [{"type": "input", "block_id": "why", "element": {"type": "plain_text_input", "action_id": "why"}}]
+    inputs: dict[str, Any] = {
+        "type": "modal",
+        "blocks": blocks,
+        "callback_id": FORM_CALLBACK,
+        "private_metadata": '{"id": "form"}',
+    }
+    view = View("V1", ann, inputs)
+    async with double.running(), cluster(double, said("Yes.")) as processes:
+        processes["other"].connection.is_away = True
+        double.interactive.views.append(view)
+        await double.interactive.submit(view)
+        await soon(double, lambda: bool(view.errors))
+        assert list(view.errors) == ["why"]
+        processes["other"].connection.is_away = False
+        await double.interactive.submit(view, why="because")
+        owner = processes["owner"].interactions
+        await until(lambda: owner.events != [], seconds=PATIENCE)
+        assert processes["other"].interactions.events == []
