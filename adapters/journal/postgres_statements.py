@@ -92,7 +92,8 @@ WHERE platform = $1 AND workspace = $2 AND channel = $3 AND message = $4 ORDER B
 
 # The turns of our lanes become this process's, and on a platform without lanes those of dead processes; each goes to
 # exactly one caller. Earlier versions know no lanes: theirs are theirs until they interrupt them, or die. With $3 also
-# its own unfinished ones, for a comparison with its memory.
+# its own unfinished ones, for a comparison with its memory. A turn must still have the considered owner: another caller
+# may have committed since this statement's snapshot.
 CLAIM = f"""
 WITH mine AS (
     SELECT name FROM tickertape.lanes WHERE platform = $1 AND owner = $2
@@ -104,7 +105,7 @@ WITH mine AS (
         )) AS is_in_mine
     FROM tickertape.turns WHERE platform = $1 AND event IS NOT NULL AND owner <> $2
 ), wanted AS (
-    SELECT id FROM considered AS c
+    SELECT id, owner FROM considered AS c
     WHERE (c.is_in_mine AND EXISTS (SELECT FROM tickertape.members WHERE members.id = c.owner))
         OR (
             (
@@ -120,9 +121,9 @@ WITH mine AS (
             )
         )
 ), free AS (
-    SELECT id FROM tickertape.turns
-    WHERE id IN (SELECT id FROM wanted) AND event IS NOT NULL AND owner <> $2
-    FOR UPDATE SKIP LOCKED
+    SELECT turns.id FROM tickertape.turns JOIN wanted ON wanted.id = turns.id
+    WHERE turns.event IS NOT NULL AND turns.owner = wanted.owner
+    FOR UPDATE OF turns SKIP LOCKED
 ), claimed AS (
     UPDATE tickertape.turns SET owner = $2, crashes = crashes + (ending IS NULL)::integer, ending = NULL
     FROM free WHERE turns.id = free.id
