@@ -25,7 +25,7 @@ async def test_a_kill_amid_answers_of_a_limited_app(tmp_path: Path) -> None:
     """All complete in their messages; follow-ups in their threads then need no read, and `check` passes meanwhile."""
     double = for_program(Transport.HTTP)
     double.limit_history()
-    double.requests.retry_seconds = (0.1,) * 300
+    double.requests.retry_seconds = (0.1,) * 1_200
     double.post_seconds = 0.0
     dana, channels = double.world.user("Dana"), [double.world.channel() for _ in range(QUESTIONS)]
     async with OpenAIDouble(default=Answer(WORDS, words_per_second=20)) as model, double.running():

@@ -59,10 +59,12 @@ async def test_strangers_cost_a_line_and_nothing_else() -> None:
 async def test_no_event_is_lost_around_a_stop_signal(tmp_path: Path) -> None:
     """Events during the drain get 503 from a listening server; the next process answers each of them once."""
     double = for_program(Transport.HTTP)
-    double.requests.retry_seconds = (0.1,) * 300
+    double.requests.retry_seconds = (0.1,) * 1_200
     double.post_seconds = 0.0
     dana, channels = double.world.user("Dana"), [double.world.channel() for _ in range(12)]
-    async with OpenAIDouble(default=Answer(numbered(60), words_per_second=30)) as model, double.running():
+    # The first answers, and with them the drain, last until all the other events have come.
+    slow, quick = Answer(numbered(60), words_per_second=8), Answer(numbered(60), words_per_second=30)
+    async with OpenAIDouble(slow, slow, slow, default=quick) as model, double.running():
         named = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "x", "OPENAI_MODEL": "m"}
         environment = named | double.environment | {"JOURNAL_URL": f"sqlite:///{tmp_path}/journal.db"}
         questions: list[tuple[str, str]] = []

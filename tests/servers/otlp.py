@@ -76,9 +76,9 @@ class Collector:
         """A turn's children, in the order of their beginning."""
         return sorted((span for span in self.spans if span.parent == turn.id), key=lambda span: span.began)
 
-    async def until_turns(self, count: int, seconds: float = 20.0) -> None:
+    async def until_turns(self, count: int) -> None:
         """Wait for the spans of so many turns."""
-        await until(lambda: len(self.turns) >= count, seconds=seconds)
+        await until(lambda: len(self.turns) >= count)
 
     async def _receive(self, request: web.Request) -> web.Response:
         assert request.content_type == "application/x-protobuf"

@@ -48,6 +48,7 @@ class Load:
     words: int = 300
     rate: float = 100.0
     seed: int = 1
+    streams: int = 0  # open ones at the mishap, at least
 
 
 @dataclass
@@ -259,6 +260,7 @@ class Run:
         await self._model.wait_for(self._load.replies)
         last = self._model.requests[-1]
         await _until(lambda: len(last.sent) > self._load.words * self._random.uniform(0.3, 0.6))
+        await _until(lambda: self._where.spinners >= self._load.streams)
 
     async def _until_whole(self, running: Running) -> None:
         """Wait until every answer is whole and stays unchanged, at most `_PATIENCE_SECONDS`."""

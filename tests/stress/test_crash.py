@@ -47,7 +47,7 @@ async def test_twenty_answers_over_http_survive_a_kill() -> None:
 
 async def test_twenty_open_native_streams_survive_a_kill() -> None:
     """Twenty streams, killed in their middle, are completed in their own messages, and show no sign of progress."""
-    load = Load(replies=20, words=200, rate=40.0)
+    load = Load(replies=20, words=200, rate=20.0, streams=20)
     outcome = await crash(AGENT_VIEW, KILLED, load)
     assert not outcome.wrong, "\n".join(outcome.wrong)
     assert (outcome.streamed, outcome.whole, outcome.spinners) == (20, 20, 0)

@@ -10,7 +10,7 @@ from bot.interactions.values import Place
 from bot.ports import Channel, UnfinishedTurn
 
 # A test fails if it waits longer for something; real seconds.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class RecordingInbox:
