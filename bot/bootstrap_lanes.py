@@ -14,6 +14,7 @@ from bot.conversation import TurnKey
 from bot.ownership.access import Lanes, SoleOwner
 from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
 from bot.ownership.lanes import Lane
+from bot.ownership.lease import LeaseTimes
 from bot.ownership.shared_lanes import SharedLanes
 from bot.ownership.telemetry import NoOwnershipRecorder, SharedAccountRecorder
 from bot.ports import Platform, RateLimitLog
@@ -79,7 +80,8 @@ def make_shared_ownership(settings: Settings, engine: Engine, recorder: Promethe
     limits = {limit.platform: limit} if limit.platform in settings.platforms else {}
     ownership = PostgresOwnership(engine, {limit.platform: settings.discord.per_second})
     metrics = recorder.add_ownership(settings.platforms)
-    options = KeeperOptions(settings.platforms, limits=limits, recorder=metrics)
+    times = LeaseTimes(settings.journal.lease_seconds)
+    options = KeeperOptions(settings.platforms, times, limits, metrics)
     keeper = Keeper(ownership, work, options, new_process_id)
     metrics.add_status(keeper.status)
     windows = {name: each.window for name, each in limits.items()}

@@ -224,6 +224,16 @@ class JournalSettings(SettingsGroup):
         le=2_592_000,
         renamed_from=("TICKERTAPE_REPAIR_SECONDS", "repair_seconds"),
     )
+    lease_seconds: Duration = setting(
+        "TICKERTAPE_LEASE_SECONDS",
+        "Silence after which other processes on the same database take over a process's answers.",
+        default=5.0,
+        note="Writes stop after 0.6 of it without the database. Less takes over sooner, but a busy machine or a slow "
+        "database counts as dead. All processes need the same value.",
+        toml_only=True,
+        ge=2,
+        le=60,
+    )
 
 
 class WritingSettings(SettingsGroup):
