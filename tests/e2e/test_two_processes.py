@@ -1,0 +1,117 @@
+"""Two whole programs on one database and one Slack workspace: one owns it, and the other takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.test_postgres import environment, whole
+from tests.e2e.test_program import SlackPlace, numbered
+from tests.servers.openai import Answer, OpenAIDouble
+from tests.support.postgres import read_rows
+from tests.support.process import Running, bot
+from tests.support.slack import for_program
+from tests.support.transport import Transport
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.sockets(seconds=120)
+
+WORDS = numbered(60)
+TAKEN = "lane taken"
+
+
+@dataclass
+class Pair:
+    """Both programs: the owner of the workspace, and the other one."""
+
+    owner: Running
+    other: Running
+    place: SlackPlace
+    model: OpenAIDouble
+
+    async def begin(self) -> str:
+        """Ask a question whose answer takes three seconds, and wait for some of it."""
+        question = self.place.ask("why?")
+        await until(lambda: bool(self.place.answers(question)))
+        return question
+
+
+@asynccontextmanager
+async def two_processes(database: str) -> AsyncIterator[Pair]:
+    double = for_program(Transport.SOCKET)
+    double.sockets.spreads = True
+    async with OpenAIDouble(default=Answer(WORDS, words_per_second=20)) as model, double.running():
+        place = SlackPlace(double)
+        named = environment(model, database, place)
+        async with bot(named) as one, bot(named) as other:
+            await until(lambda: len(double.sockets.live) >= 2)
+            await until(lambda: any(TAKEN in line for each in (one, other) for line in each.lines))
+            owner = next(each for each in (one, other) if any(TAKEN in line for line in each.lines))
+            yield Pair(owner, other if owner is one else one, place, model)
+
+
+async def endings(database: str) -> list[str | None]:
+    return [row[0] for row in await read_rows(database, "SELECT ending FROM tickertape.turns")]
+
+
+async def test_an_event_at_either_process_is_answered_once_by_the_owner(database: str) -> None:
+    """Slack sends events to both in turn."""
+    async with two_processes(database) as pair:
+        questions = [(pair.place.ask("why?", place=number), number) for number in range(4)]
+        await until(lambda: all(whole(pair.place, *each) for each in questions))
+        assert [await each.stop() for each in (pair.other, pair.owner)] == [0, 0]
+        assert not any("turn ended" in line for line in pair.other.lines)
+        assert sum("turn ended" in line for line in pair.owner.lines) == 4
+        assert len(pair.model.requests) == 4
+    assert await endings(database) == ["done"] * 4
+
+
+async def test_the_other_process_completes_the_answer_of_a_killed_owner(database: str) -> None:
+    """In the same message, within seven seconds."""
+    async with two_processes(database) as pair:
+        loop = asyncio.get_running_loop()
+        question = await pair.begin()
+        pair.owner.process.kill()
+        killed = loop.time()
+        await pair.other.says("recovering unfinished turns")
+        assert loop.time() - killed < 7.0
+        await until(lambda: whole(pair.place, question))
+        assert len(pair.place.answers(question)) == 1
+        assert await pair.other.stop() == 0
+    assert await endings(database) == ["done"]
+
+
+async def test_a_suspended_owner_writes_nothing_after_it_wakes(database: str) -> None:
+    """Another process has its answer by then."""
+    async with two_processes(database) as pair:
+        question = await pair.begin()
+        pair.owner.process.send_signal(signal.SIGSTOP)
+        try:
+            await pair.other.says("recovering unfinished turns")
+            await until(lambda: whole(pair.place, question))
+        finally:
+            pair.owner.process.send_signal(signal.SIGCONT)
+        writes = len(pair.place.double.writes)
+        await pair.owner.says("declared dead by another process")
+        await pair.owner.says("turn left to another process")
+        assert len(pair.place.double.writes) == writes
+        assert len(pair.place.answers(question)) == 1
+        assert [await each.stop() for each in (pair.owner, pair.other)] == [0, 0]
+    assert await endings(database) == ["done"]
+
+
+async def test_an_answer_goes_on_elsewhere_at_a_deploy(database: str) -> None:
+    """A process that stops gives its idle workspaces up at once; a new question is answered by the other."""
+    async with two_processes(database) as pair:
+        pair.owner.process.terminate()
+        await pair.other.says(TAKEN)
+        question = pair.place.ask("why?")
+        await until(lambda: whole(pair.place, question))
+        assert await pair.owner.stop() == 0
+        assert await pair.other.stop() == 0
+    assert await endings(database) == ["done"]
