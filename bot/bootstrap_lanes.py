@@ -16,6 +16,7 @@ from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
 from bot.ownership.lanes import Lane
 from bot.ownership.lease import LeaseTimes
 from bot.ownership.shared_lanes import SharedLanes
+from bot.ownership.shares import demand_of
 from bot.ownership.telemetry import NoOwnershipRecorder, SharedAccountRecorder
 from bot.ports import Platform, RateLimitLog
 from bot.turns.lane_work import LaneJournal, LaneWork
@@ -25,15 +26,16 @@ from config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class PlatformLimit(SharedLimit):
-    """A platform's limit for all processes. A process would use as many writes a second as it has live answers."""
+    """A platform's limit for all processes."""
 
     platform: str
     work: LaneWork
     window: SharedRequests = field(default_factory=SharedRequests)
 
     def demand(self) -> int:
-        """The live answers of the platform."""
-        return sum(count for lane, count in self.work.live_answers().items() if lane.platform == self.platform)
+        """The writes of the platform's live answers."""
+        live = (count for lane, count in self.work.live_answers().items() if lane.platform == self.platform)
+        return demand_of(sum(live))
 
 
 @dataclass(frozen=True, slots=True)

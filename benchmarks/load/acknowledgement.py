@@ -1,8 +1,8 @@
 """``python -m benchmarks.load.acknowledgement``: from Slack's request to its response, at a steady rate.
 
-The real program receives signed requests over loopback: questions, each of them journalled in a file and answered, and
-messages between people, which it passes over. For comparison, a bare receiver checks the signature and responds. Slack
-and the model run in the sender's process, and share the machine's processors with the receiver.
+The real program receives signed requests over loopback: questions, each of them journalled in a file or in PostgreSQL
+and answered, and messages between people, which it passes over. For comparison, a bare receiver checks the signature
+and responds. Slack and the model run in the sender's process, and share the machine's processors with the receiver.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.postgres.migrations import migrate
 from benchmarks.load.machine import show
 from tests.servers.openai import Answer, OpenAIDouble
+from tests.servers.postgres import DURABLE_SETTINGS
 from tests.servers.slack import SlackDouble
+from tests.support.postgres import engine, own_server
 from tests.support.process import BARE, PROGRAM, bot
 from tests.support.slack import for_program, program_ready
 from tests.support.transport import Transport
@@ -57,15 +60,15 @@ class Result:
 
 
 @asynccontextmanager
-async def program(double: SlackDouble) -> AsyncIterator[None]:
-    """The program, ready for requests."""
+async def program(double: SlackDouble, journal: str = "") -> AsyncIterator[None]:
+    """The program, ready for requests. `journal` is the address of a database; without it, a file."""
     with tempfile.TemporaryDirectory() as folder:
         async with OpenAIDouble(default=Answer(ANSWER)) as model:
             environment = double.environment | {
                 "OPENAI_BASE_URL": model.url,
                 "OPENAI_API_KEY": "x",
                 "OPENAI_MODEL": "m",
-                "JOURNAL_URL": f"sqlite:///{Path(folder) / 'journal.db'}",
+                "JOURNAL_URL": journal or f"sqlite:///{Path(folder) / 'journal.db'}",
                 "TICKERTAPE_LOG_LEVEL": "warning",
             }
             async with bot(environment, program=PROGRAM):
@@ -86,14 +89,14 @@ async def bare(double: SlackDouble) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def measure(load: Load, text: str, *, is_bare: bool = False) -> Result:
+async def measure(load: Load, text: str, *, is_bare: bool = False, journal: str = "") -> Result:
     """Send messages with this text at the rate, and return the response times after the warm-up."""
     double, loop = for_program(Transport.HTTP), asyncio.get_running_loop()
     double.requests.pace_seconds = double.post_seconds = 0.0
     double.echoes = False  # only questions count
     channels = [double.world.channel() for _ in range(CHANNELS)]
     people = [double.world.user(f"U{number}") for number in range(PEOPLE)]
-    async with double.running(), bare(double) if is_bare else program(double):
+    async with double.running(), bare(double) if is_bare else program(double, journal):
         began, skipped = loop.time(), int(load.rate * WARM_UP_SECONDS)
         for number in range(int(load.rate * (load.seconds + WARM_UP_SECONDS))):
             await asyncio.sleep(began + number / load.rate - loop.time())
@@ -114,14 +117,24 @@ def lines_of(name: str, result: Result) -> str:
     return f"{name:<18} {parts} {result.failed:>8} {result.answered:>9}"
 
 
+async def measure_postgres(load: Load) -> Result:
+    """Questions, journalled in a database that waits for the disk."""
+    with own_server(DURABLE_SETTINGS) as server:
+        async with engine(server.url) as opened:
+            await migrate(opened, lambda _: None)
+        return await measure(load, QUESTION, journal=server.url)
+
+
 async def table(load: Load) -> list[str]:
     """Both receivers, as lines for people."""
+    shared = await measure_postgres(load)
     whole, passed = await measure(load, QUESTION), await measure(load, "is it?")
     reference = await measure(load, QUESTION, is_bare=True)
     return [
         f"{load.rate:g} events a second for {load.seconds:g} s, from a request to its response, in milliseconds",
         f"{'':<18} {'p50':>8} {'p90':>8} {'p99':>8} {'longest':>8} {'failed':>8} {'answered':>9}",
         lines_of("questions", whole),
+        lines_of("in PostgreSQL", shared),
         lines_of("between people", passed),
         lines_of("bare receiver", reference),
     ]

@@ -18,8 +18,17 @@ from dataclasses import dataclass, replace
 # to 16 processes with 75 to 190 answers. Writes.
 DEMAND_OFFSET = 4
 
+# An answer's demand, as long as it is live: an edit and a post in a second. With half of it the offset counts too much
+# with many processes: their mean delay is 5 % longer with 16 (benchmarks/scale_out/pacing.py). Writes.
+WRITES_PER_ANSWER = 2
+
 # The window of shared limits, and a margin for the rates of clocks. Seconds.
 WINDOW_SECONDS = 1.2
+
+
+def demand_of(live: int) -> int:
+    """The demand of a process with so many live answers."""
+    return WRITES_PER_ANSWER * live
 
 
 def divide(limit: int, demands: Mapping[str, int]) -> Mapping[str, int]:

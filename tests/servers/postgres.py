@@ -38,6 +38,13 @@ max_connections = 200
 shared_buffers = 32MB
 max_wal_size = 512MB
 """
+# As hosts run it: a commit waits for the disk.
+DURABLE_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 128MB
+"""
 ACCESS = f"host all {GUARDED_USER} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 
 STARTS = 5  # with another port each
@@ -61,8 +68,9 @@ def find_programs() -> Path | None:
 class PostgresServer:
     """One server with its own data, which may stop and start again at the same port."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, settings: str = SETTINGS) -> None:
         self._folder = folder
+        self._settings = settings
         self._data = folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         # As root: the data belong to a user without rights.
@@ -102,7 +110,7 @@ class PostgresServer:
             check=True,
             capture_output=True,
         )
-        for name, text in (("postgresql.conf", SETTINGS), ("pg_hba.conf", ACCESS)):
+        for name, text in (("postgresql.conf", self._settings), ("pg_hba.conf", ACCESS)):
             path = self._data / name
             old = path.read_text(encoding="utf-8") if name == "postgresql.conf" else ""
             path.write_text(f"{old}\n{text}", encoding="utf-8")
@@ -137,11 +145,11 @@ class PostgresServer:
             self._process = None
 
 
-def started_server(folder: Path) -> PostgresServer:
+def started_server(folder: Path, settings: str = SETTINGS) -> PostgresServer:
     """A new server in `folder`, started."""
     programs = find_programs()
     assert programs is not None
-    server = PostgresServer(folder, programs)
+    server = PostgresServer(folder, programs, settings)
     server.create()
     for attempt in range(STARTS):
         try:

@@ -19,7 +19,7 @@ import pytest
 
 from adapters.postgres import Engine, PostgresOptions
 from adapters.postgres.migrations import migrate
-from tests.servers.postgres import PostgresServer, address_in, find_programs, start_keeper, started_server
+from tests.servers.postgres import SETTINGS, PostgresServer, address_in, find_programs, start_keeper, started_server
 
 # The folder of the server of a test run.
 VARIABLE = "TICKERTAPE_TESTS_POSTGRES"
@@ -153,11 +153,11 @@ def empty_database(*, migrated: bool = True) -> str:
 
 
 @contextmanager
-def own_server() -> Iterator[PostgresServer]:
+def own_server(settings: str = SETTINGS) -> Iterator[PostgresServer]:
     """A server of one test, which may stop and start."""
     require_postgres()
     with TemporaryDirectory(prefix="tickertape-postgres-", ignore_cleanup_errors=True) as folder:
-        server = started_server(Path(folder))
+        server = started_server(Path(folder), settings)
         try:
             yield server
         finally:

@@ -1,0 +1,1 @@
+"""Many processes with one engine, on the virtual clock."""
