@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test test-all lint format bench bench-virtual crash generations rolling restarts storm soak fuzz clean
+.PHONY: help install demo run check test test-all lint format bench bench-virtual crash generations fleet rolling restarts storm soak fuzz clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -69,6 +69,9 @@ crash: install ## kill the bot, stop it, and lose its model, each in the middle 
 
 generations: install ## let nine generations of processes write to one journal, ten times
 	@$(BIN)/python -m tests.stress.generations
+
+fleet: install ## run three processes on PostgreSQL for ten minutes, kill one every 30 s, and deploy in between
+	@$(BIN)/python -m tests.stress.fleet
 
 rolling: install ## restart the bot four times under load, then kill the last one
 	@$(BIN)/python -m tests.stress.rolling
