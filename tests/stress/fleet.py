@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.servers.discord import DiscordDouble
@@ -147,6 +148,7 @@ class Fleet:
         self._url = url
         self._words = [f"word{number}" for number in range(load.words)]
         self._asked = 0
+        self._asked_at: list[datetime] = []  # each question of each platform in turn
         self._logs: list[_Log] = []
         self.outcome = Outcome()
         self._handovers = _Handovers(transcripts, self.outcome)
@@ -172,6 +174,8 @@ class Fleet:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch())
                 await until(lambda: len(self._handovers.owners) == len(self._places), seconds=60.0)
+                for place in self._places.values():
+                    await place.connected()
                 asking = group.create_task(self._ask_on())
                 await self._disturb(stack, environment)
                 asking.cancel()
@@ -222,11 +226,17 @@ class Fleet:
             self._asked += 1
             for place in self._places.values():
                 await place.ask(self._asked % CHANNELS)
+                self._asked_at.append(datetime.now(UTC))
                 self.outcome.questions += 1
             await asyncio.sleep(1 / self._load.rate)
 
     def _texts(self) -> list[list[str]]:
         return [texts for place in self._places.values() for texts in place.answers()]
+
+    def save_logs(self, folder: Path) -> None:
+        """Write the lines of each process to a file, by its number."""
+        for log in self._logs:
+            (folder / f"{log.running.process.pid}.log").write_text("\n".join(log.running.lines))
 
     async def _until_whole(self) -> None:
         loop = asyncio.get_running_loop()
@@ -243,11 +253,13 @@ class Fleet:
         return " ".join(texts).split() == self._words
 
     def _judge(self) -> None:
-        for number, texts in enumerate(self._texts()):
-            if self._is_whole(texts):
-                self.outcome.whole += 1
-            else:
-                self.outcome.wrong.append(f"question {number}: {texts}")
+        for place, (name, each) in enumerate(self._places.items()):
+            for number, texts in enumerate(each.answers()):
+                if self._is_whole(texts):
+                    self.outcome.whole += 1
+                else:
+                    asked = self._asked_at[number * len(self._places) + place]
+                    self.outcome.wrong.append(f"{name}, asked at {asked:%H:%M:%S.%f}: {texts}")
 
 
 @asynccontextmanager
@@ -257,8 +269,8 @@ async def doubles() -> AsyncIterator[tuple[DiscordDouble, SlackDouble]]:
         yield discord, slack
 
 
-async def fleet(load: Load, url: str) -> Outcome:
-    """Run it once on the database at `url`, and return the result."""
+async def fleet(load: Load, url: str, logs: Path | None = None) -> Outcome:
+    """Run it once on the database at `url`, and return the result. The logs of the processes go to a folder."""
     words = " ".join(f"word{number}" for number in range(load.words))
     async with OpenAIDouble(default=Answer(words, words_per_second=40)) as model, doubles() as (discord, slack):
         places: dict[str, Place] = {
@@ -266,7 +278,10 @@ async def fleet(load: Load, url: str) -> Outcome:
             "slack": SlackPlace(slack, CHANNELS),
         }
         transcripts = {"discord": discord.transcript, "slack": slack.transcript}
-        outcome = await Fleet(load, places, transcripts, url).play(model)
+        run = Fleet(load, places, transcripts, url)
+        outcome = await run.play(model)
+        if logs is not None:
+            run.save_logs(logs)
         outcome.limited = [*discord.limited, *slack.limited]
         return outcome
 
@@ -279,12 +294,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=usual.seconds)
     parser.add_argument("--rate", type=float, default=usual.rate, help="questions a second on each platform")
     parser.add_argument("--kill-seconds", type=float, default=usual.kill_seconds, help="between two kills")
+    parser.add_argument("--logs", type=Path, help="a folder for the logs of the processes")
     chosen = parser.parse_args(arguments)
     load = Load(chosen.processes, chosen.seconds, chosen.rate, kill_seconds=chosen.kill_seconds)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         server = started_server(Path(folder))
         try:
-            outcome = asyncio.run(fleet(load, server.url))
+            outcome = asyncio.run(fleet(load, server.url, chosen.logs))
         finally:
             server.stop()
     sys.stdout.write(f"{outcome}\n")
