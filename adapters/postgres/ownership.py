@@ -134,7 +134,7 @@ class PostgresOwnership(Ownership):
         return Routed(Route.QUEUED) if found is None else Routed(Route.MINE, _taken(found))
 
     @override
-    async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+    async def release(self, process: str, lanes: Mapping[Grant, WriteReport | None]) -> None:
         await self._engine.fetch(_RELEASE, process, _written(lanes))
 
     @override
@@ -198,11 +198,13 @@ def _taken(found: Sequence[Any]) -> TakenLane:
     return TakenLane(Grant(Lane(platform, name), fence), stored)
 
 
-def _written(lanes: Mapping[Grant, WriteReport]) -> str:
+def _written(lanes: Mapping[Grant, WriteReport] | Mapping[Grant, WriteReport | None]) -> str:
     """Lanes with their fences and reports."""
     return json.dumps([[*grant.lane, grant.fence, _report(report)] for grant, report in lanes.items()])
 
 
-def _report(report: WriteReport) -> Mapping[str, object]:
+def _report(report: WriteReport | None) -> Mapping[str, object] | None:
+    if report is None:
+        return None
     calls = {limit: [round(age, _DIGITS) for age in ages] for limit, ages in report.calls.items()}
     return {"calls": calls, "allowance": report.allowance, "session": report.session}

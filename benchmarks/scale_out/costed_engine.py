@@ -96,7 +96,7 @@ class CostedEngine(Engine):
         self._sums.clear()
 
     @override
-    def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+    def release(self, process: str, lanes: Mapping[Grant, WriteReport | None]) -> None:
         super().release(process, lanes)
         self._sums.clear()
         for grant in lanes:

@@ -90,7 +90,7 @@ class Keeper:
         self._new_process = new_process
         self._member = self._new_member()
         self.records = LaneRecords(options.times.write_seconds)
-        self._unreleased: dict[Grant, None] = {}  # given up by us, and not yet by the engine
+        self._unreleased: dict[Grant, bool] = {}  # given up by us, and not yet by the engine; whether we wrote there
         self._busy_at: dict[Lane, float] = {}  # when each lane last had a live answer
         self._fails = False
         self._has_left = False
@@ -257,7 +257,9 @@ class Keeper:
             log.info("the engine is back")
         self._fails = False
         self._lose(changes.lost)
-        self._unreleased |= dict.fromkeys(changes.unreleased)
+        self._unreleased |= dict.fromkeys(changes.unknown, False) | {
+            grant: self._unreleased.get(grant, True) for grant in changes.unreleased
+        }
         self._win(changes.won)
         if member.lease.is_valid(now):
             lanes = member.lanes
@@ -297,7 +299,7 @@ class Keeper:
             self._tell("lane released", grant, LaneChange.RELEASED)
             self._user.lane_lost(grant.lane)  # its last session is part of the release
             self.records.lost(grant.lane, _now())
-            self._unreleased[grant] = None
+            self._unreleased[grant] = True
             self._work.set()
 
     def _tell(self, line: str, grant: Grant, change: LaneChange) -> None:
@@ -322,10 +324,13 @@ class Keeper:
                 log.warning("the engine failed", extra={"failure": cause_of(failure)})
 
     async def _release(self) -> None:
-        grants, process = list(self._unreleased), self.process
+        grants, process = dict(self._unreleased), self.process
         if not grants:
             return
-        reports = {grant: self.records.final_report(grant.lane, _now()) for grant in grants}
+        reports = {
+            grant: self.records.final_report(grant.lane, _now()) if has_written else None
+            for grant, has_written in grants.items()
+        }
         async with self._call_limit():
             await self._ownership.release(process, reports)
         for grant in grants:

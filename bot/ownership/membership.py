@@ -46,11 +46,15 @@ class SentHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a response changed: lanes won and lost, and those to be released once more, as their release failed."""
+    """What a response changed: lanes won and lost, and those to be released once more, as their release failed.
+
+    `unknown` lanes are to be released as they are: no response to `take` told of their earlier owner's calls.
+    """
 
     won: tuple[TakenLane, ...] = ()
     lost: tuple[Grant, ...] = ()
     unreleased: tuple[Grant, ...] = ()
+    unknown: tuple[Grant, ...] = ()
     is_fenced: bool = False
 
 
@@ -89,6 +93,8 @@ class Membership:
         self._awaited: SentHeartbeat | None = None
         self._held: dict[Lane, _Held] = {}
         self._let_go: set[Grant] = set()  # given up, or lost
+        self._late: dict[Grant, tuple[TakenLane, float]] = {}  # from responses overtaken by a heartbeat, and when
+        self._unknown: dict[Grant, float] = {}  # in the engine's list alone, and since when
 
     # ------------------------------------------------------------------------------------------------------ questions
 
@@ -208,8 +214,17 @@ class Membership:
         gone = [lane for lane, held in self._held.items() if held.since <= sent and held.grant not in lanes]
         lost = self._lose(gone)
         unreleased = tuple(lanes & self._let_go)
-        won = [TakenLane(each) for each in lanes - self._let_go]
-        return Changes(self._win(won, now), lost, unreleased)
+        won = self._win([self._late[each][0] for each in lanes if each in self._late], now)
+        self._late = {each: late for each, late in self._late.items() if late[1] > sent and each not in lanes}
+        return Changes(won, lost, unreleased, self._find_unknown(lanes, now))
+
+    def _find_unknown(self, lanes: frozenset[Grant], now: float) -> tuple[Grant, ...]:
+        """Give up lanes in the engine's list alone, once no response to `take` can come any more."""
+        missed = [each for each in lanes - self._let_go if self.owned(each.lane) != each]
+        self._unknown = {each: self._unknown.get(each, now) for each in missed}
+        found = tuple(each for each, since in self._unknown.items() if now - since >= self.times.timeout_seconds)
+        self._let_go.update(found)
+        return found
 
     # ----------------------------------------------------------------------------------------------------------- lanes
 
@@ -218,8 +233,10 @@ class Membership:
 
         After a later heartbeat the engine's list says more: these are left to the next one.
         """
-        is_old = self.lease.last is None or self.lease.last.sent > asked
-        return () if is_old or not self.lease.is_valid(now) else self._win(lanes, now)
+        if self.lease.last is None or self.lease.last.sent > asked or not self.lease.is_valid(now):
+            self._late |= {each.grant: (each, now) for each in lanes}
+            return ()
+        return self._win(lanes, now)
 
     def begin_release(self, lane: Lane) -> None:
         """Begin no new turns in the lane."""

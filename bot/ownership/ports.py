@@ -136,8 +136,11 @@ class Ownership(Protocol):
         """
         ...
 
-    async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
-        """Free these lanes if they are owned with these fences. The reports say that no write follows."""
+    async def release(self, process: str, lanes: Mapping[Grant, WriteReport | None]) -> None:
+        """Free these lanes if they are owned with these fences. The reports say that no write follows.
+
+        Without a report nothing was written, and the stored one stands.
+        """
         ...
 
     async def events(self, process: str, most: int) -> Sequence[InboxEvent]:

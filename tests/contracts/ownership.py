@@ -282,6 +282,25 @@ class OwnershipContract(ABC):
             assert again.writes.report.allowance == 0
             assert again.writes.age < SOON
 
+    async def test_a_lane_released_as_it_is_keeps_its_report(self) -> None:
+        """Its owner wrote nothing, since the response to `take` was lost; `route` tells the report once more."""
+        async with self.ownership() as engine:
+            owner, next_owner = await begin(engine, "a"), await begin(engine, "b")
+            await owner.route(event(LANES[0]))
+            (grant,) = await owner.listed()
+            report = WriteReport({"chat.update": [0.5]}, 8, session="s")
+            await owner.beat(writes={grant: report})
+            routed = await engine.route(owner.caller, event(LANES[0]), may_take=True, may_keep=True)
+            assert routed.lane is not None
+            assert routed.lane.writes is not None
+            assert routed.lane.writes.report == report
+            await self.pass_time(LEASE * 0.5)
+            await engine.release("a", {grant: None})
+            (taken,) = await engine.take(next_owner.caller, PLATFORM, 1)
+            assert taken.writes is not None
+            assert taken.writes.report == report
+            assert LEASE * 0.5 <= taken.writes.age + 1e-6 < LEASE * 0.5 + SOON
+
     async def test_the_report_of_a_quiet_lane_holds_until_the_owners_last_heartbeat(self) -> None:
         """It is sent once; its allowance may be used as late as that."""
         async with self.ownership() as engine:

@@ -267,6 +267,7 @@ class Cluster:
         local = host.local(self.now)
         again = [
             *changes.unreleased,
+            *changes.unknown,
             *(member.let_go(each.grant.lane for each in changes.won) if member.is_stopping else ()),
         ]
         if again:

@@ -187,14 +187,19 @@ class Engine:
         row, now = self.tables.lanes[lane], self.clock()
         row.owner, row.fence = process, max(row.fence + 1, int(now * 1000))
         self.grants.append(Grant(lane, row.fence))
-        stored = StoredReport(row.report, max(now - row.reported_at, 0.0)) if row.report is not None else None
+        return self._taken(lane)
+
+    def _taken(self, lane: Lane) -> TakenLane:
+        row = self.tables.lanes[lane]
+        age = max(self.clock() - row.reported_at, 0.0)
+        stored = StoredReport(row.report, age) if row.report is not None else None
         return TakenLane(Grant(lane, row.fence), stored)
 
     def route(self, caller: Caller, event: RoutedEvent, *, may_take: bool, may_keep: bool) -> Routed:
         row = self.tables.lanes.setdefault(event.lane, LaneRow(free_since=self.clock()))
         if self._serves(caller):
             if row.owner == caller.process and may_keep:
-                return Routed(Route.MINE, TakenLane(Grant(event.lane, row.fence)))
+                return Routed(Route.MINE, self._taken(event.lane))
             if row.owner is None and may_take:
                 return Routed(Route.MINE, self._take(caller.process, event.lane))
         if (event.lane, event.id) not in {(each.lane, each.id) for each in self.tables.inbox.values()}:
@@ -202,11 +207,13 @@ class Engine:
             self.tables.inbox[self.tables.arrived] = event
         return Routed(Route.QUEUED)
 
-    def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+    def release(self, process: str, lanes: Mapping[Grant, WriteReport | None]) -> None:
         for owned, report in lanes.items():
             row = self.tables.lanes.get(owned.lane)
             if row is not None and (row.owner, row.fence) == (process, owned.fence):
-                row.owner, row.free_since, row.report, row.reported_at = None, self.clock(), report, self.clock()
+                row.owner, row.free_since = None, self.clock()
+                if report is not None:
+                    row.report, row.reported_at = report, self.clock()
 
     def events(self, process: str, most: int) -> Sequence[InboxEvent]:
         row = self.tables.processes.get(process)

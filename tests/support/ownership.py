@@ -36,6 +36,7 @@ class MemoryOwnership(Ownership):
         """Connections with the same `listeners` give each other hints."""
         self.engine = engine
         self.latency = latency
+        self.delays: dict[str, float] = {}  # of responses, by call
         self.is_away = False  # no connection
         self.swallows = False  # no response, ever
         self.calls: list[str] = []
@@ -52,7 +53,7 @@ class MemoryOwnership(Ownership):
             result = apply()
         except Stale as error:
             raise ServiceError("a newer heartbeat was applied") from error
-        await asyncio.sleep(self.latency / 2)
+        await asyncio.sleep(self.latency / 2 + self.delays.get(name, 0.0))
         return result
 
     @override
@@ -78,7 +79,7 @@ class MemoryOwnership(Ownership):
         return routed
 
     @override
-    async def release(self, process: str, lanes: Mapping[Grant, WriteReport]) -> None:
+    async def release(self, process: str, lanes: Mapping[Grant, WriteReport | None]) -> None:
         await self._call("release", lambda: self.engine.release(process, lanes))
         self._tell("")
 

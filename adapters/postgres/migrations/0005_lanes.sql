@@ -166,11 +166,37 @@ CREATE OR REPLACE FUNCTION tickertape.leave(me text, window_seconds double preci
     SELECT pg_notify('tickertape_inbox', '')
 $$;
 
--- As before, with a hint for all: lanes are free.
+-- As before, with a hint for all: lanes are free. Without a report, the stored one stands.
 CREATE OR REPLACE FUNCTION tickertape.release(me text, lanes jsonb) RETURNS void LANGUAGE sql AS $$
     UPDATE tickertape.lanes AS l
-    SET owner = NULL, free_since = clock_timestamp(), report = w->3, reported_at = clock_timestamp()
+    SET owner = NULL, free_since = clock_timestamp(), report = coalesce(nullif(w->3, 'null'), report),
+        reported_at = CASE WHEN w->3 = 'null' THEN reported_at ELSE clock_timestamp() END
     FROM jsonb_array_elements(lanes) AS w
     WHERE l.platform = w->>0 AND l.name = w->>1 AND l.fence = (w->>2)::bigint AND l.owner = me;
     SELECT pg_notify('tickertape_inbox', '')
 $$;
+
+-- As before, and the caller's own lane comes with its report: the response to `take` may have been lost.
+CREATE OR REPLACE FUNCTION tickertape.route(
+    me text, epoch text, of_platform text, of_lane text, event text, body bytea, may_take boolean, may_keep boolean
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    lane tickertape.lanes;
+BEGIN
+    INSERT INTO tickertape.lanes (platform, name) VALUES (of_platform, of_lane) ON CONFLICT DO NOTHING;
+    SELECT * INTO lane FROM tickertape.lanes WHERE platform = of_platform AND name = of_lane FOR UPDATE;
+    IF ((lane.owner = me AND may_keep) OR (lane.owner IS NULL AND may_take)) AND tickertape.serves(me, epoch) THEN
+        IF lane.owner IS NULL THEN
+            lane.fence := greatest(lane.fence + 1, (tickertape.engine_seconds() * 1000)::bigint);
+            UPDATE tickertape.lanes SET owner = me, fence = lane.fence WHERE platform = of_platform AND name = of_lane;
+        END IF;
+        RETURN jsonb_build_array(of_platform, of_lane, lane.fence, lane.report,
+            extract(epoch FROM clock_timestamp() - lane.reported_at));
+    END IF;
+    INSERT INTO tickertape.inbox (platform, lane, event, body) VALUES (of_platform, of_lane, event, body)
+    ON CONFLICT DO NOTHING;
+    IF lane.owner IS NOT NULL THEN
+        PERFORM pg_notify('tickertape_inbox', lane.owner);
+    END IF;
+    RETURN NULL;
+END $$;

@@ -77,7 +77,7 @@ class Process:
         options = KeeperOptions((PLATFORM,), limits={"memory": self})
         self.keeper = Keeper(self.connection, self, options, lambda: f"{name}.{next(numbers)}")
         self.lost: list[Lane] = []
-        self.sessions: list[str] = []
+        self.sessions: list[str] = []  # as left by the earlier owners
         self._stack = AsyncExitStack()
 
     def demand(self) -> int:
@@ -360,3 +360,21 @@ async def test_the_next_owner_counts_the_writes_before_it() -> None:
         ages = await second.keeper.records.log(LANE).recent_calls("chat.update", 60.0)
         assert 10 <= len(ages) <= 10 + 8
         assert min(ages) < 2.1
+
+
+@pytest.mark.parametrize("seconds", [1.2, 1.45, 60.0])
+async def test_the_writes_before_it_count_whenever_the_response_comes(seconds: float) -> None:
+    """The next heartbeat tells of the lane first, or its taking has no response at all: then it is taken once more."""
+    async with processes("a", "b") as (_, (first, second)):
+        assert await first.keeper.route(event())
+        log = first.keeper.records.log(LANE)
+        for _ in range(10):
+            log.record_call("chat.update")
+            await asyncio.sleep(0.3)
+        first.keeper.records.save_session(LANE, "session")
+        second.connection.delays["take"] = seconds
+        asyncio.get_running_loop().call_later(3.0, second.connection.delays.clear)
+        await first.stop(1.0)
+        await owner_of([second])
+        assert len(await second.keeper.records.log(LANE).recent_calls("chat.update", 60.0)) >= 10
+        assert second.sessions == ["session"]

@@ -10,6 +10,7 @@ from bot.ownership.lanes import Grant, IllegalTransition, Lane, LaneCounts
 from bot.ownership.lease import EngineTime
 from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
 from bot.ownership.ports import HeartbeatResponse, TakenLane
+from bot.ownership.write_history import StoredReport, WriteReport
 
 LANE = Lane("slack", "T1")
 FIRST, SECOND = Grant(LANE, 1), Grant(LANE, 2)
@@ -32,6 +33,11 @@ class Driver:
         counts = {"slack": LaneCounts(lanes=4, free=2, takers=1)}
         return self.member.answered(sent, HeartbeatResponse(engine, frozenset(lanes), counts, {"discord": share}), now)
 
+    def own(self, at: float, *lanes: Grant) -> None:
+        """Take lanes after a heartbeat."""
+        self.beat(at)
+        self.member.taken(map(TakenLane, lanes), asked=at + 0.02, now=at + 0.03)
+
     def past_grace(self, *lanes: Grant, share: int = 0) -> None:
         for at in range(7):
             self.beat(float(at), *lanes, share=share)
@@ -52,15 +58,19 @@ def test_it_takes_its_part_after_the_grace_period(driver: Driver) -> None:
     assert driver.member.takes(6.1) == {}
 
 
-def test_a_lane_of_the_engines_list_is_ours(driver: Driver) -> None:
-    """The response to `take` may have been lost."""
-    assert driver.beat(0.0, FIRST).won == (TakenLane(FIRST),)
-    assert driver.member.may_write(LANE, 0.1)
+def test_a_lane_whose_taking_has_no_response_is_released_as_it_is(driver: Driver) -> None:
+    """The calls of its earlier owner are unknown. A response may be on its way until its time limit."""
+    assert driver.beat(0.0, FIRST) == Changes()
+    assert not driver.member.may_write(LANE, 0.1)
+    assert driver.beat(1.0, FIRST) == Changes()
+    assert driver.beat(2.0, FIRST).unknown == (FIRST,)
+    assert driver.member.taken([TakenLane(FIRST)], asked=2.1, now=2.2) == ()
+    assert driver.beat(3.0, FIRST).unreleased == (FIRST,)
 
 
 def test_a_lane_missing_in_the_list_is_lost(driver: Driver) -> None:
     """It is another's: not one more write."""
-    driver.beat(0.0, FIRST)
+    driver.own(0.0, FIRST)
     assert driver.beat(1.0).lost == (FIRST,)
     assert not driver.member.may_write(LANE, 1.1)
 
@@ -75,20 +85,41 @@ def test_a_lane_taken_after_the_list_was_made_is_kept(driver: Driver) -> None:
 
 
 def test_a_response_to_take_overtaken_by_a_heartbeat_is_left_to_the_next_one(driver: Driver) -> None:
-    """The engine may have lost the lane since."""
+    """The engine may have lost the lane since. If not, the calls told by the response count."""
+    taken = TakenLane(FIRST, StoredReport(WriteReport({"chat.update": [1.0]}), 0.5))
     driver.past_grace()
-    assert driver.member.taken([TakenLane(FIRST)], asked=5.9, now=6.5) == ()
+    assert driver.member.taken([taken], asked=5.9, now=6.5) == ()
     assert driver.member.owned(LANE) is None
+    assert driver.beat(7.0, FIRST).won == (taken,)
+
+
+def test_a_late_response_is_forgotten_once_the_list_lacks_its_lane(driver: Driver) -> None:
+    """Then another process may have written there."""
+    driver.past_grace()
+    driver.member.taken([TakenLane(FIRST)], asked=5.9, now=6.5)
+    driver.beat(7.0)
+    assert driver.beat(8.0, FIRST).won == ()
+
+
+def test_a_late_response_waits_for_a_list_made_after_it(driver: Driver) -> None:
+    """A heartbeat was on its way when the lane was taken."""
+    driver.past_grace()
+    sent = driver.send(7.0)
+    driver.member.lease = driver.member.lease.confirmed(6.9, 6.95, EngineTime("1", 6.9))
+    driver.member.taken([TakenLane(FIRST)], asked=6.8, now=7.005)
+    assert driver.answer(sent, 7.01).won == ()
+    assert driver.beat(8.0, FIRST).won == (TakenLane(FIRST),)
 
 
 def test_a_lane_given_up_is_not_taken_back_by_an_older_list(driver: Driver) -> None:
     """Instead it is released once more, since the engine has it still."""
-    driver.beat(0.0, FIRST)
+    driver.own(0.0, FIRST)
     sent = driver.send(1.0)
     assert driver.member.let_go([LANE]) == (FIRST,)
     changes = driver.answer(sent, 1.01, FIRST)
     assert (changes.won, changes.unreleased) == ((), (FIRST,))
-    assert driver.beat(2.0, SECOND).won == (TakenLane(SECOND),)
+    driver.member.taken([TakenLane(SECOND)], asked=1.0, now=1.1)
+    assert driver.member.owned(LANE) == SECOND
 
 
 def test_a_lane_given_up_is_not_taken_back_by_a_late_response(driver: Driver) -> None:
@@ -107,7 +138,7 @@ def test_a_lapsed_process_takes_nothing(driver: Driver) -> None:
 
 def test_a_refusal_fences_it(driver: Driver) -> None:
     """All lanes are lost at once, however late the refusal comes."""
-    driver.beat(0.0, FIRST)
+    driver.own(0.0, FIRST)
     old = driver.send(1.0)
     driver.beat(1.5, FIRST)
     assert driver.member.answered(old, None, 4.0) == Changes(lost=(FIRST,), is_fenced=True)
@@ -123,7 +154,7 @@ def test_a_heartbeat_given_up_tells_nothing(driver: Driver) -> None:
 
 def test_a_releasing_lane_is_written_but_begins_nothing(driver: Driver) -> None:
     """Live answers end; new events go to the next owner."""
-    driver.beat(0.0, FIRST)
+    driver.own(0.0, FIRST)
     driver.member.begin_release(LANE)
     assert driver.member.may_write(LANE, 0.1)
     assert not driver.member.may_begin(LANE, 0.1)
@@ -161,8 +192,9 @@ def test_a_lapsed_process_gives_its_share_up_at_another_engine(driver: Driver) -
 def test_only_idle_lanes_are_given_up_and_no_more_than_necessary(driver: Driver) -> None:
     """An owner of four of four lanes gives two of its idle ones to the other process."""
     lanes = [Grant(Lane("slack", f"T{number}"), 1) for number in range(4)]
-    driver.past_grace(*lanes)
+    driver.past_grace()
+    driver.own(7.0, *lanes)
     driver.member.counts = {"slack": LaneCounts(lanes=4, takers=2)}
-    assert len(driver.member.surplus(6.1, lambda _: True)) == 2
-    assert driver.member.surplus(6.1, lambda lane: lane.name == "T3") == [lanes[3]]
-    assert driver.member.surplus(6.1, lambda _: False) == []
+    assert len(driver.member.surplus(7.1, lambda _: True)) == 2
+    assert driver.member.surplus(7.1, lambda lane: lane.name == "T3") == [lanes[3]]
+    assert driver.member.surplus(7.1, lambda _: False) == []
