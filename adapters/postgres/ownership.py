@@ -50,7 +50,10 @@ _EVENTS = """
 SELECT i.number, i.platform, i.lane, i.event, i.body FROM tickertape.inbox AS i
 JOIN tickertape.lanes AS l ON l.platform = i.platform AND l.name = i.lane
 JOIN tickertape.members AS m ON m.id = l.owner AND NOT m.dead
-WHERE l.owner = $1 ORDER BY i.number LIMIT $2
+WHERE l.owner = $1 AND NOT EXISTS (
+    SELECT FROM unnest($3::text[], $4::text[]) AS without (platform, lane)
+    WHERE without.platform = i.platform AND without.lane = i.lane
+) ORDER BY i.number LIMIT $2
 """
 _ADD_LANES = "SELECT tickertape.add_lanes($1, $2, $3)"
 _REMOVE_LANES = "SELECT tickertape.remove_lanes($1, $2)"
@@ -138,8 +141,9 @@ class PostgresOwnership(Ownership):
         await self._engine.fetch(_RELEASE, process, _written(lanes))
 
     @override
-    async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
-        rows = await self._engine.fetch(_EVENTS, process, most)
+    async def events(self, process: str, most: int, without: Collection[Lane] = ()) -> Sequence[InboxEvent]:
+        lanes = [lane.platform for lane in without], [lane.name for lane in without]
+        rows = await self._engine.fetch(_EVENTS, process, most, *lanes)
         return [
             InboxEvent(row["number"], RoutedEvent(Lane(row["platform"], row["lane"]), row["event"], row["body"]))
             for row in rows

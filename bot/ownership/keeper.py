@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bot.errors import OutcomeUnknown, Retryable, ServiceError, cause_of
+from bot.ownership.inbox_reader import EventUser, InboxReader
 from bot.ownership.lane_records import LaneRecords
 from bot.ownership.lanes import IDLE_SECONDS, Grant, Lane
 from bot.ownership.lease import LeaseTimes
@@ -24,9 +25,6 @@ from bot.rate_limits.shared_window import SharedWindow
 
 log = logging.getLogger(__name__)
 
-# Events read from the inbox at once. Each is journalled in some milliseconds.
-EVENTS_AT_ONCE = 50
-
 # How often a stopping process looks whether a busy lane has become idle. Seconds.
 _IDLE_POLL_SECONDS = 0.1
 
@@ -34,7 +32,7 @@ _IDLE_POLL_SECONDS = 0.1
 _ROUTE_TRIES = 3
 
 
-class LaneUser(Protocol):
+class LaneUser(EventUser, Protocol):
     """Whoever works in the lanes: the turns and the platforms."""
 
     def lane_won(self, lane: Lane, session: str) -> None:
@@ -47,13 +45,6 @@ class LaneUser(Protocol):
 
     def live_answers(self) -> Mapping[Lane, int]:
         """The accepted turns of each lane with any."""
-        ...
-
-    async def handle(self, event: RoutedEvent) -> None:
-        """Journal an event from the inbox, as if it had just arrived here. A repeated one is recognised.
-
-        Raises `Retryable` if it cannot be journalled now.
-        """
         ...
 
 
@@ -89,13 +80,15 @@ class Keeper:
         self._options = options
         self._new_process = new_process
         self._member = self._new_member()
+        self._inbox = InboxReader(ownership, user, options.recorder, self._call_limit)
         self.records = LaneRecords(options.times.write_seconds)
         self._unreleased: dict[Grant, bool] = {}  # given up by us, and not yet by the engine; whether we wrote there
         self._busy_at: dict[Lane, float] = {}  # when each lane last had a live answer
         self._fails = False
         self._has_left = False
         self._beat_now = asyncio.Event()
-        self._work = asyncio.Event()  # there may be something to take, to release or to read
+        self._work = asyncio.Event()  # there may be something to take or to release
+        self._arrived = asyncio.Event()  # there may be something to read
         self._good = asyncio.Event()  # set at each good heartbeat
 
     # ------------------------------------------------------------------------------------------------------ questions
@@ -139,6 +132,7 @@ class Keeper:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat(), name="heartbeats")
             group.create_task(self._do_work(), name="lanes")
+            group.create_task(self._read_inbox(), name="inbox")
             group.create_task(self._ownership.listen(self._hear), name="hints")
 
     async def route(self, event: RoutedEvent) -> bool:
@@ -268,6 +262,8 @@ class Keeper:
         self._set_shares()
         self._good.set()
         self._work.set()
+        if member.has_events:
+            self._arrived.set()
 
     def _set_shares(self) -> None:
         for name, limit in self._options.limits.items():
@@ -319,7 +315,6 @@ class Keeper:
             try:
                 await self._release()
                 await self._take_over()
-                await self._read_inbox()
             except Retryable as failure:
                 log.warning("the engine failed", extra={"failure": cause_of(failure)})
 
@@ -357,34 +352,21 @@ class Keeper:
         self._give_up([grant.lane for grant in surplus])
 
     async def _read_inbox(self) -> None:
-        """Handle the events of our lanes in their order. One that cannot be journalled now stays, with all after it."""
-        member = self._member
-        while member.has_events and not member.is_stopping and member is self._member:
-            async with self._call_limit():
-                found = await self._ownership.events(member.process, EVENTS_AT_ONCE)
-            done = [each.number for each in found if await self._is_handled(each.event)]
-            if done:
-                async with self._call_limit():
-                    await self._ownership.handled(done)
-            member.has_events = len(found) == EVENTS_AT_ONCE == len(done)
-
-    async def _is_handled(self, event: RoutedEvent) -> bool:
-        if not self.owns(event.lane):
-            return False
-        try:
-            await self._user.handle(event)
-        except Retryable:
-            raise
-        except Exception:
-            log.exception("an event of the inbox is unreadable", extra={"lane": str(event.lane)})
-        self._options.recorder.event_handled(event.lane.platform)
-        return True
+        """Read the inbox whenever it may have events of our lanes."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if self._member.is_stopping:
+                continue  # they are the next owners'
+            try:
+                await self._inbox.read(self.process, self.owns)
+            except Retryable as failure:
+                log.warning("the inbox cannot be read", extra={"failure": cause_of(failure)})
 
     def _hear(self, hint: str) -> None:
         """A hint saves the wait for the next heartbeat."""
         if hint == self.process:
-            self._member.has_events = True
-            self._work.set()
+            self._arrived.set()
         elif not hint:
             self._beat_now.set()
 

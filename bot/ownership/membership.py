@@ -19,6 +19,7 @@ from bot.ownership.lanes import (
     lanes_to_give_up,
     lanes_to_take,
 )
+from bot.ownership.late_responses import LateResponses
 from bot.ownership.lease import EngineTime, Lease, LeaseTimes
 from bot.ownership.ports import Caller, Heartbeat, HeartbeatResponse, TakenLane
 from bot.ownership.shares import Share, ShareReport
@@ -89,12 +90,10 @@ class Membership:
         self._lapses_in = math.inf
         self._looks_again = False  # the next heartbeat follows a death at once
         self._platforms = tuple(platforms)
-        self._number = 0
         self._awaited: SentHeartbeat | None = None
         self._held: dict[Lane, _Held] = {}
         self._let_go: set[Grant] = set()  # given up, or lost
-        self._late: dict[Grant, tuple[TakenLane, float]] = {}  # from responses overtaken by a heartbeat, and when
-        self._unknown: dict[Grant, float] = {}  # in the engine's list alone, and since when
+        self._late = LateResponses(times.timeout_seconds)
 
     # ------------------------------------------------------------------------------------------------------ questions
 
@@ -155,12 +154,12 @@ class Membership:
 
     def heartbeat(self, now: float, writes: Mapping[Grant, WriteReport], loads: Mapping[str, Load]) -> SentHeartbeat:
         """The heartbeat to send now. The response to an earlier one counts no more, except for a refusal."""
-        self._number += 1
+        number = self._awaited.heartbeat.number + 1 if self._awaited is not None else 1
         self.next_heartbeat_at = now + self.times.heartbeat_seconds
         last = self.lease.last
         heartbeat = Heartbeat(
             self.process,
-            self._number,
+            number,
             self.times.lease_seconds,
             self._platforms,
             may_take=self.may_take(now),
@@ -214,17 +213,10 @@ class Membership:
         gone = [lane for lane, held in self._held.items() if held.since <= sent and held.grant not in lanes]
         lost = self._lose(gone)
         unreleased = tuple(lanes & self._let_go)
-        won = self._win([self._late[each][0] for each in lanes if each in self._late], now)
-        self._late = {each: late for each, late in self._late.items() if late[1] > sent and each not in lanes}
-        return Changes(won, lost, unreleased, self._find_unknown(lanes, now))
-
-    def _find_unknown(self, lanes: frozenset[Grant], now: float) -> tuple[Grant, ...]:
-        """Give up lanes in the engine's list alone, once no response to `take` can come any more."""
-        missed = [each for each in lanes - self._let_go if self.owned(each.lane) != each]
-        self._unknown = {each: self._unknown.get(each, now) for each in missed}
-        found = tuple(each for each, since in self._unknown.items() if now - since >= self.times.timeout_seconds)
-        self._let_go.update(found)
-        return found
+        won = self._win(self._late.confirm(lanes, sent), now)
+        unknown = self._late.overdue((each for each in lanes - self._let_go if self.owned(each.lane) != each), now)
+        self._let_go.update(unknown)
+        return Changes(won, lost, unreleased, unknown)
 
     # ----------------------------------------------------------------------------------------------------------- lanes
 
@@ -234,7 +226,7 @@ class Membership:
         After a later heartbeat the engine's list says more: these are left to the next one.
         """
         if self.lease.last is None or self.lease.last.sent > asked or not self.lease.is_valid(now):
-            self._late |= {each.grant: (each, now) for each in lanes}
+            self._late.add(lanes, now)
             return ()
         return self._win(lanes, now)
 

@@ -143,8 +143,8 @@ class Ownership(Protocol):
         """
         ...
 
-    async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
-        """The oldest events in the inbox for the lanes of a live process."""
+    async def events(self, process: str, most: int, without: Collection[Lane] = ()) -> Sequence[InboxEvent]:
+        """The oldest events in the inbox for the lanes of a live process, but for those `without`."""
         ...
 
     async def handled(self, numbers: Sequence[int]) -> None:

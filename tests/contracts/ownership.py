@@ -155,6 +155,16 @@ class OwnershipContract(ABC):
             assert response is not None
             assert not response.has_events
 
+    async def test_events_of_some_lanes_may_be_left_out(self) -> None:
+        """Those of a lane that cannot take them now."""
+        async with self.ownership() as engine:
+            owner, other = await begin(engine, "a"), await begin(engine, "b")
+            for lane in LANES[:2]:
+                await owner.route(event(lane))
+                await other.route(event(lane, 2), may_take=False)
+            found = await engine.events("a", 10, {LANES[0], Lane("another", LANES[1].name)})
+            assert [each.event.lane for each in found] == [LANES[1]]
+
     async def test_one_event_at_several_processes_at_once_is_stored_once(self) -> None:
         """Platforms repeat events, to any process."""
         async with self.ownership() as engine:

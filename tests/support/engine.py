@@ -215,12 +215,16 @@ class Engine:
                 if report is not None:
                     row.report, row.reported_at = report, self.clock()
 
-    def events(self, process: str, most: int) -> Sequence[InboxEvent]:
+    def events(self, process: str, most: int, without: Collection[Lane] = ()) -> Sequence[InboxEvent]:
         row = self.tables.processes.get(process)
         if row is None or row.is_dead:
             return []
         inbox = self.tables.inbox.items()
-        mine = [(n, event) for n, event in inbox if self.tables.lanes[event.lane].owner == process]
+        mine = [
+            (number, event)
+            for number, event in inbox
+            if self.tables.lanes[event.lane].owner == process and event.lane not in without
+        ]
         return [InboxEvent(number, event) for number, event in sorted(mine, key=lambda each: each[0])[:most]]
 
     def handled(self, numbers: Sequence[int]) -> None:

@@ -84,8 +84,8 @@ class MemoryOwnership(Ownership):
         self._tell("")
 
     @override
-    async def events(self, process: str, most: int) -> Sequence[InboxEvent]:
-        return await self._call("events", lambda: self.engine.events(process, most))
+    async def events(self, process: str, most: int, without: Collection[Lane] = ()) -> Sequence[InboxEvent]:
+        return await self._call("events", lambda: self.engine.events(process, most, frozenset(without)))
 
     @override
     async def handled(self, numbers: Sequence[int]) -> None:
