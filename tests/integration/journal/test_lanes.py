@@ -55,7 +55,8 @@ class Process:
             f"UPDATE tickertape.lanes SET owner = '{to.keeper.process}', fence = fence + 1 "
             f"WHERE platform = '{lane.platform}' AND name = '{lane.name}'",
         )
-        await until(lambda: to.keeper.owns(lane) and (to is self or not self.keeper.owns(lane)))
+        await until(lambda: not self.keeper.owns(lane))
+        await to.take(lane)
 
 
 class Workspaces(LaneHolder):
