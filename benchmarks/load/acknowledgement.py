@@ -34,6 +34,9 @@ ANSWER_SECONDS = 120.0
 # Events before those measured: connections, caches and look-ups of people come first. Seconds.
 WARM_UP_SECONDS = 2.0
 
+# Longer than the grace period of a lease. Seconds.
+GRACE_SECONDS = 8.0
+
 # Channels and people: few people, because Slack allows a hundred look-ups a minute.
 CHANNELS, PEOPLE = 200, 20
 
@@ -97,6 +100,10 @@ async def measure(load: Load, text: str, *, is_bare: bool = False, journal: str 
     channels = [double.world.channel() for _ in range(CHANNELS)]
     people = [double.world.user(f"U{number}") for number in range(PEOPLE)]
     async with double.running(), bare(double) if is_bare else program(double, journal):
+        if journal:  # a process begins to take lanes once its grace period is over
+            await asyncio.sleep(GRACE_SECONDS)
+            double.say(channels[0], text, author=people[0], once=True)
+            await asyncio.sleep(GRACE_SECONDS)
         began, skipped = loop.time(), int(load.rate * WARM_UP_SECONDS)
         for number in range(int(load.rate * (load.seconds + WARM_UP_SECONDS))):
             await asyncio.sleep(began + number / load.rate - loop.time())
