@@ -53,7 +53,8 @@ class Session:
     def serves(self, guild: str | None) -> bool:
         """Whether events of a guild are this shard's; without a guild, they are the first's."""
         number, count = self.shard
-        return ((int(guild) >> 22) % count if guild else 0) == number
+        shard = (int(guild) >> 22) % count if isinstance(guild, str) and guild.isdecimal() else 0
+        return shard == number
 
     async def send_from(self, sequence: int) -> None:
         """Send all events after `sequence` to the socket, if there is one."""
