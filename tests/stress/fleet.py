@@ -69,7 +69,6 @@ class Outcome:
     whole: int = 0
     wrong: list[str] = field(default_factory=list)
     limited: list[tuple[str, str]] = field(default_factory=list)  # 429s
-    refused: list[tuple[str, str]] = field(default_factory=list)
     kills: int = 0
     deploys: int = 0
     after_kill: list[float] = field(default_factory=list)  # from a kill to the next owner's first write

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from adapters.shared.cache import LRUCache, loop_time
 from adapters.shared.keyed_lock import KeyedLock
+from adapters.slack.events.mentions import PLATFORM
 from adapters.slack.events.parse import Identity
 from adapters.slack.oauth.api import OAuthApi
 from adapters.slack.oauth.options import OAuthOptions
@@ -26,8 +27,6 @@ from bot.ownership.lanes import Lane
 from bot.ownership.telemetry import SharedAccountRecorder
 
 log = logging.getLogger(__name__)
-
-PLATFORM = "slack"
 
 # Told of a workspace's new token.
 TokenListener = Callable[[str, str], None]
