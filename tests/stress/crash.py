@@ -230,7 +230,7 @@ class Run:
         async with bot(self._environment) as running:
             await self._where.connected()
             await self._begin()
-            self.outcome.live = sum(0 < len(self._found(number)) < self._load.words for number in self._numbers)
+            self.outcome.live = self._live
             self.outcome.streamed = self._where.spinners
             happened = asyncio.get_running_loop().time()
             if mishap == MODEL_LOST:
@@ -248,11 +248,19 @@ class Run:
         return self.outcome
 
     @property
+    def _live(self) -> int:
+        """The half-written answers."""
+        return sum(0 < len(self._found(number)) < self._load.words for number in self._numbers)
+
+    @property
     def _numbers(self) -> Sequence[int]:
         return range(self._load.replies)
 
     async def _begin(self) -> None:
-        """Ask over a third of an answer's time, and wait until the model has sent about half of the last answer."""
+        """Ask over a third of an answer's time; wait for about half of the last answer, and for a reader to see some.
+
+        With PostgreSQL, a new process writes nothing before its first heartbeats are stored.
+        """
         spread = self._load.words / self._load.rate / 3
         for number in self._numbers:
             self._where.ask(number)
@@ -260,7 +268,7 @@ class Run:
         await self._model.wait_for(self._load.replies)
         last = self._model.requests[-1]
         await _until(lambda: len(last.sent) > self._load.words * self._random.uniform(0.3, 0.6))
-        await _until(lambda: self._where.spinners >= self._load.streams)
+        await _until(lambda: self._where.spinners >= self._load.streams and self._live > 0)
 
     async def _until_whole(self, running: Running) -> None:
         """Wait until every answer is whole and stays unchanged, at most `_PATIENCE_SECONDS`."""
