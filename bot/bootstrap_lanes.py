@@ -22,6 +22,7 @@ from bot.ports import Platform, RateLimitLog
 from bot.turns.lane_work import LaneJournal, LaneWork
 from bot.turns.manager import TurnManager
 from config.settings import Settings
+from config.settings_digests import settings_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def make_shared_ownership(settings: Settings, engine: Engine, recorder: Promethe
     work = LaneWork(holds)
     limit = PlatformLimit("discord", work)
     limits = {limit.platform: limit} if limit.platform in settings.platforms else {}
-    ownership = PostgresOwnership(engine, {limit.platform: settings.discord.per_second})
+    totals = {limit.platform: settings.discord.per_second}
+    ownership = PostgresOwnership(engine, totals, settings_digests(settings))
     metrics = recorder.add_ownership(settings.platforms)
     times = LeaseTimes(settings.journal.lease_seconds)
     options = KeeperOptions(settings.platforms, times, limits, metrics)

@@ -13,17 +13,19 @@ from bot.turns.manager import TurnManager
 from config.settings import Settings
 
 # Names in ``/readyz`` of what a process among others has.
-LEASE, LANES = "lease", "lanes"
+LEASE, LANES, SETTINGS = "lease", "lanes", "settings"
 
 
 def lane_statuses(keeper: Keeper | None) -> Mapping[str, ComponentStatus]:
-    """The lease, and the number of lanes by platform; nothing for a process without others."""
+    """The lease, the lanes by platform, and whether settings differ; nothing for a process without others."""
     if keeper is None:
         return {}
     status = keeper.status()
     lanes = ", ".join(f"{count} {platform}" for platform, count in status.owned.items())
     lease = ComponentStatus("valid" if status.is_valid else "lapsed", healthy=status.is_valid)
-    return {LEASE: lease, LANES: ComponentStatus(lanes)}
+    different = ", ".join(sorted(status.different_settings))
+    settings = ComponentStatus(f"different: {different}" if different else "same")
+    return {LEASE: lease, LANES: ComponentStatus(lanes), SETTINGS: settings}
 
 
 def bot_state(
@@ -37,7 +39,7 @@ def bot_state(
         degraded={
             name: status.label == "degraded" or not status.healthy
             for name, status in components.items()
-            if name not in (LEASE, LANES)  # they have metrics of their own
+            if name not in (LEASE, LANES, SETTINGS)  # they have metrics of their own
         },
         running=Counter(turn.key.platform for turn in live if turn.phase is not None),
         waiting=Counter(turn.key.platform for turn in live if turn.phase is None),

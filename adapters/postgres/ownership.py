@@ -39,7 +39,8 @@ CHANNEL = "tickertape_inbox"
 _DIGITS = 3
 
 _HEARTBEAT = (
-    "SELECT tickertape.heartbeat($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb, $10)"
+    "SELECT tickertape.heartbeat("
+    "$1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb, $10, $11::text::jsonb)"
 )
 _REAP = "SELECT tickertape.reap($1, $2, $3)"
 _TAKE = "SELECT tickertape.take($1, $2, $3, $4)"
@@ -75,12 +76,17 @@ class _KnownLanes:
 
 
 class PostgresOwnership(Ownership):
-    """Leases, lanes and inbox in the database. `limits` are the shared limits by name."""
+    """Leases, lanes and inbox in the database."""
 
-    def __init__(self, engine: Engine, limits: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, engine: Engine, limits: Mapping[str, int] | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`limits` are the shared limits by name, `settings` the digests of this process's settings by table."""
         self._engine = engine
         self._known: _KnownLanes | None = None  # as listed last, so that thousands are not sent each second
         self._totals = json.dumps(dict(limits or {}))
+        self._settings = json.dumps(dict(settings or {}))
+        self._has_settings = False  # whether the database has them
 
     @override
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatResponse | None:
@@ -98,6 +104,7 @@ class PostgresOwnership(Ownership):
             self._totals,
             _written(heartbeat.writes),
             known.digest if known is not None else None,
+            None if known is not None and self._has_settings else self._settings,
             urgent=True,
         )
         found = _json(row)
@@ -105,6 +112,7 @@ class PostgresOwnership(Ownership):
             raise ServiceError("a newer heartbeat was applied")
         if found["state"] == "dead":
             return None
+        self._has_settings = found["has_settings"]
         if found["lanes"] is not None or known is None:
             lanes = frozenset(Grant(Lane(platform, name), fence) for platform, name, fence in found["lanes"])
             self._known = known = _KnownLanes(heartbeat.process, found["digest"], lanes)
@@ -190,6 +198,7 @@ def _response(found: Mapping[str, Any], lanes: frozenset[Grant]) -> HeartbeatRes
         found["shares"],
         found["events"],
         math.inf if lapses_in is None else lapses_in,
+        frozenset(found["different_settings"]),
     )
 
 

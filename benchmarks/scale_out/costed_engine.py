@@ -59,8 +59,8 @@ class CostedEngine(Engine):
         self._sums: dict[str, int] = {}  # lanes by platform, while all of them have owners
 
     @override
-    def heartbeat(self, beat: Heartbeat) -> HeartbeatResponse | None:
-        response = super().heartbeat(beat)
+    def heartbeat(self, beat: Heartbeat, settings: Mapping[str, str] | None = None) -> HeartbeatResponse | None:
+        response = super().heartbeat(beat, settings)
         cost, lanes = self.cost, len(self.tables.lanes)
         cost.heartbeats += 1
         cost.sent += REQUEST_BYTES + sum(_size(grant, report) for grant, report in beat.writes.items())

@@ -250,6 +250,8 @@ class Keeper:
         if self._fails:
             log.info("the engine is back")
         self._fails = False
+        if changes.has_new_settings:
+            _tell_settings(member.different_settings)
         self._lose(changes.lost)
         self._unreleased |= dict.fromkeys(changes.unknown, False) | {
             grant: self._unreleased.get(grant, True) for grant in changes.unreleased
@@ -377,6 +379,13 @@ class Keeper:
                 yield
         except TimeoutError as error:
             raise OutcomeUnknown("the engine does not answer in time") from error
+
+
+def _tell_settings(different: frozenset[str]) -> None:
+    if different:
+        log.warning("another process has different settings", extra={"tables": ", ".join(sorted(different))})
+    else:
+        log.info("all processes have the same settings")
 
 
 def _now() -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.ownership.lanes import (
     TRANSITIONS,
@@ -50,6 +50,7 @@ class Changes:
     """What a response changed: lanes won and lost, and those to be released once more, as their release failed.
 
     `unknown` lanes are to be released as they are: no response to `take` told of their earlier owner's calls.
+    `has_new_settings`: other tables of settings differ from those of other processes than before.
     """
 
     won: tuple[TakenLane, ...] = ()
@@ -57,6 +58,7 @@ class Changes:
     unreleased: tuple[Grant, ...] = ()
     unknown: tuple[Grant, ...] = ()
     is_fenced: bool = False
+    has_new_settings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,9 @@ class Membership:
         self.lease = Lease(times)
         self.shares: dict[str, Share] = {limit: Share() for limit in limits}
         self.counts: Mapping[str, LaneCounts] = {}
-        self.has_events = False
         self.is_stopping = False  # it takes nothing more
         self.next_heartbeat_at = -math.inf
-        self._lapses_in = math.inf
+        self._heard = HeartbeatResponse(EngineTime("", 0.0))  # the last good one
         self._looks_again = False  # the next heartbeat follows a death at once
         self._platforms = tuple(platforms)
         self._awaited: SentHeartbeat | None = None
@@ -96,6 +97,16 @@ class Membership:
         self._late = LateResponses(times.timeout_seconds)
 
     # ------------------------------------------------------------------------------------------------------ questions
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the inbox holds events of our lanes."""
+        return self._heard.has_events
+
+    @property
+    def different_settings(self) -> frozenset[str]:
+        """The tables of settings in which another process differs."""
+        return self._heard.different_settings
 
     @property
     def lanes(self) -> frozenset[Grant]:
@@ -183,8 +194,8 @@ class Membership:
         if sent is not self._awaited or lease is self.lease:
             return Changes()
         is_resuming = lease.resumes_at != self.lease.resumes_at
-        self.lease, self.counts, self.has_events = lease, response.counts, response.has_events
-        self._lapses_in = response.lapses_in
+        has_new_settings = response.different_settings != self.different_settings
+        self.lease, self.counts, self._heard = lease, response.counts, response
         self._looks_again = self._looks_again and response.lapses_in < 0
         if self.may_take(now) and response.lapses_in >= 0:
             self.next_heartbeat_at = min(self.next_heartbeat_at, now + response.lapses_in + _LAPSE_SECONDS)
@@ -192,7 +203,7 @@ class Membership:
             # Our share may be another's by commits that this engine lacks. So nothing grows in the grace period.
             most = 0 if is_resuming else response.shares.get(limit, 0)
             self.shares[limit] = share.granted(most if lease.may_take(now) else min(most, share.limit), now)
-        return self._compare(response.lanes, sent.at, now)
+        return replace(self._compare(response.lanes, sent.at, now), has_new_settings=has_new_settings)
 
     def failed(self, now: float) -> None:
         """A heartbeat has no response in time, or no engine."""
@@ -200,7 +211,7 @@ class Membership:
 
     def finds_dead(self, now: float) -> bool:
         """Whether to reap now."""
-        return self.may_take(now) and self._lapses_in < 0
+        return self.may_take(now) and self._heard.lapses_in < 0
 
     def reaped(self, now: float) -> None:
         """Somebody is dead, declared by us or by another: look at once for lanes that are free now."""

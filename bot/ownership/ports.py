@@ -43,6 +43,7 @@ class HeartbeatResponse:
     """The engine's view of a live process. It is the truth about its lanes; `counts` are by platform.
 
     `lapses_in` is the time until the next lease of another process is over; if negative, it is to be reaped.
+    `different_settings` names the tables of settings in which another live process differs.
     """
 
     engine: EngineTime
@@ -51,6 +52,7 @@ class HeartbeatResponse:
     shares: Mapping[str, int] = field(default_factory=dict)
     has_events: bool = False  # the inbox holds events of its lanes
     lapses_in: float = math.inf
+    different_settings: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ class OwnershipStatus:
 
     `lease_age` is the time since the sending of the last good heartbeat, in seconds; None before the first. Writes stop
     at the age `write_seconds`. `unowned` counts lanes without any owner, by the last good heartbeat; it is empty while
-    the lease is not valid, since the count would be old.
+    the lease is not valid, since the count would be old. `different_settings` names the tables of settings in which
+    another process differs.
     """
 
     process: str
@@ -45,6 +46,7 @@ class OwnershipStatus:
     is_engine_away: bool = False
     owned: Mapping[str, int] = field(default_factory=dict)
     unowned: Mapping[str, int] = field(default_factory=dict)
+    different_settings: frozenset[str] = frozenset()
 
 
 def status_of(member: Membership, platforms: Sequence[str], now: float, *, is_engine_away: bool) -> OwnershipStatus:
@@ -59,6 +61,7 @@ def status_of(member: Membership, platforms: Sequence[str], now: float, *, is_en
         is_engine_away,
         {platform: owned[platform] for platform in platforms},
         {platform: counts.free for platform, counts in member.counts.items()} if is_valid else {},
+        member.different_settings,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
@@ -91,6 +92,10 @@ class OwnershipContract(ABC):
     @abstractmethod
     def ownership(self) -> AbstractAsyncContextManager[Ownership]:
         """Open an empty engine."""
+
+    @abstractmethod
+    def with_settings(self, settings: Mapping[str, str]) -> Ownership:
+        """The engine opened last, for a process with these digests of settings."""
 
     @abstractmethod
     async def pass_time(self, seconds: float) -> None:
@@ -483,6 +488,20 @@ class OwnershipContract(ABC):
             assert routed.lane.writes is not None
             assert routed.lane.writes.report.session == "3"
 
+    async def test_a_process_is_told_which_settings_differ_from_another_live_ones(self) -> None:
+        """Of the tables that both have, until the other one is gone or has the same."""
+        async with self.ownership() as engine:
+            first = await begin(self.with_settings({"slack": "1", "turns": "1", "discord": "1"}), "a", 30.0)
+            second = await begin(self.with_settings({"slack": "2", "turns": "1", "site": "1"}), "b", 30.0)
+            silent = await begin(engine, "c", 30.0)
+            assert await _different(first) == await _different(second) == {"slack"}
+            assert await _different(silent) == set()
+            second.ownership = self.with_settings({"slack": "1", "turns": "2"})
+            assert await _different(second) == {"turns"}
+            assert await _different(first) == {"turns"}
+            await engine.leave("b")
+            assert await _different(first) == set()
+
     async def test_slots_of_a_series_follow_each_other(self) -> None:
         """Each caller has its own, whoever asks; another series has others."""
         async with self.ownership() as engine:
@@ -495,6 +514,12 @@ class OwnershipContract(ABC):
             assert 29.0 < await engine.reserve("log-in 0", 50.0) <= 30.0
             await self.pass_time(120.0)
             assert await engine.reserve("log-in 0", 50.0) == 0.0
+
+
+async def _different(process: Process) -> frozenset[str]:
+    response = await process.beat()
+    assert response is not None
+    return response.different_settings
 
 
 async def _share(process: Process, report: ShareReport, *, may_take: bool = True) -> int:

@@ -40,6 +40,7 @@ class ProcessRow:
     held: dict[str, int] = field(default_factory=dict)
     is_dead: bool = False
     held_until: float = 0.0  # after its end
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Engine:
         self.tables = copy.deepcopy(tables) if tables is not None else self.tables
         self.epoch += 1
 
-    def heartbeat(self, beat: Heartbeat) -> HeartbeatResponse | None:
+    def heartbeat(self, beat: Heartbeat, settings: Mapping[str, str] | None = None) -> HeartbeatResponse | None:
         now, known = self.clock(), self.tables.processes.get(beat.process)
         if known is not None and known.is_dead:
             return None
@@ -99,6 +100,7 @@ class Engine:
         row = ProcessRow(beat.number, now, beat.lease_seconds, beat.platforms, beat.may_take)
         row.demands = {limit: report.demand for limit, report in beat.shares.items()}
         row.held = {limit: report.in_use for limit, report in beat.shares.items()}
+        row.settings = dict(settings or {})
         self.tables.processes[beat.process] = row
         for owned, report in beat.writes.items():
             lane = self.tables.lanes.get(owned.lane)
@@ -117,7 +119,16 @@ class Engine:
             ),
             default=math.inf,
         )
-        return HeartbeatResponse(self.now, lanes, counts, granted, bool(self.events(beat.process, 1)), lapses_in)
+        has_events, different = bool(self.events(beat.process, 1)), self._different_settings(row)
+        return HeartbeatResponse(self.now, lanes, counts, granted, has_events, lapses_in, different)
+
+    def _different_settings(self, row: ProcessRow) -> frozenset[str]:
+        live = [each.settings for each in self.tables.processes.values() if not each.is_dead]
+        return frozenset(
+            table
+            for table, digest in row.settings.items()
+            if any(settings.get(table, digest) != digest for settings in live)
+        )
 
     def _grant(self, limit: str, beat: Heartbeat) -> int:
         rows, now = self.tables.processes, self.clock()

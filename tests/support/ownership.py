@@ -31,11 +31,16 @@ class MemoryOwnership(Ownership):
     """One process's connection to an engine shared with others."""
 
     def __init__(
-        self, engine: Engine, listeners: list[Callable[[str], None]] | None = None, latency: float = 0.002
+        self,
+        engine: Engine,
+        listeners: list[Callable[[str], None]] | None = None,
+        latency: float = 0.002,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Connections with the same `listeners` give each other hints."""
         self.engine = engine
         self.latency = latency
+        self.settings = settings
         self.delays: dict[str, float] = {}  # of responses, by call
         self.is_away = False  # no connection
         self.swallows = False  # no response, ever
@@ -58,7 +63,7 @@ class MemoryOwnership(Ownership):
 
     @override
     async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatResponse | None:
-        return await self._call("heartbeat", lambda: self.engine.heartbeat(heartbeat))
+        return await self._call("heartbeat", lambda: self.engine.heartbeat(heartbeat, self.settings))
 
     @override
     async def reap(self, caller: Caller) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
@@ -34,7 +34,12 @@ class TestPostgresOwnership(OwnershipContract):
     async def ownership(self) -> AsyncIterator[Ownership]:
         async with stopped_clock(self.url) as self.clock, engine(self.url, connections=8) as opened:
             await migrate(opened, lambda _: None)
+            self.opened = opened
             yield PostgresOwnership(opened, {LIMIT: SHARED})
+
+    @override
+    def with_settings(self, settings: Mapping[str, str]) -> Ownership:
+        return PostgresOwnership(self.opened, {LIMIT: SHARED}, settings)
 
     @override
     async def pass_time(self, seconds: float) -> None:
@@ -119,6 +124,34 @@ async def test_a_lane_locked_by_somebody_else_is_left_to_the_next_look(database:
             await session.fetch("SELECT 1 FROM tickertape.lanes WHERE name = $1 FOR UPDATE", LANES[0].name)
             assert [grant.lane for grant in await process.take()] == [LANES[1]]
         assert [grant.lane for grant in await process.take()] == [LANES[0]]
+
+
+async def test_settings_lost_in_a_failover_are_sent_again(database: str) -> None:
+    """They are sent once; a database that lacks them says so."""
+    async with engine(database) as opened:
+        process = await begin(PostgresOwnership(opened, {}, {"slack": "1"}), "a", 30.0)
+        for lost in ("UPDATE tickertape.members SET settings = '{}'", "DELETE FROM tickertape.members"):
+            await run_script(database, lost)
+            await process.beat()
+            await process.beat()
+            (row,) = await read_rows(database, "SELECT settings FROM tickertape.members")
+            assert row["settings"] == '{"slack": "1"}'
+
+
+async def test_a_process_of_the_version_before_has_no_settings(database: str) -> None:
+    """Its heartbeats go on beside ours, and nobody differs from it."""
+    async with engine(database) as opened:
+        ours = await begin(PostgresOwnership(opened, {}, {"slack": "1"}), "new", 30.0)
+        for number in (1, 2):
+            found = await opened.fetch_value(
+                "SELECT tickertape.heartbeat("
+                "'old', $1, 30, ARRAY['slack'], true, $2, '{}', '{}', '[]', NULL)->>'state'",
+                number,
+                ours.caller.heard.epoch,
+            )
+            response = await ours.beat()
+            assert response is not None
+            assert (found, response.counts[PLATFORM].takers, response.different_settings) == ("alive", 2, frozenset())
 
 
 async def test_rows_of_the_long_dead_are_removed(database: str) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from adapters.http_server import ComponentStatus
 from bot.bootstrap_metrics import bot_state, free_bytes, lane_statuses
@@ -54,7 +58,32 @@ async def test_the_lease_and_the_lanes_of_a_process_among_others() -> None:
         assert await keeper.route(RoutedEvent(Lane("slack", "T1"), "1", b""))
         statuses = lane_statuses(keeper)
         running.cancel()
-    assert statuses == {"lease": ComponentStatus("valid"), "lanes": ComponentStatus("0 discord, 1 slack")}
+    assert statuses == {
+        "lease": ComponentStatus("valid"),
+        "lanes": ComponentStatus("0 discord, 1 slack"),
+        "settings": ComponentStatus("same"),
+    }
+
+
+async def test_different_settings_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Both processes work on: a line in each log, and the tables in /readyz, until they are the same again."""
+    caplog.set_level(logging.INFO)
+    engine = Engine(asyncio.get_running_loop().time)
+    connections = [MemoryOwnership(engine, settings={"slack": "a", "turns": digest}) for digest in "ab"]
+    options = KeeperOptions(("slack",))
+    keepers = [Keeper(each, IdleUser(), options, partial(str, name)) for name, each in enumerate(connections)]
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(keeper.run()) for keeper in keepers]
+        different = ComponentStatus("different: turns")
+        await until(lambda: all(lane_statuses(keeper)["settings"] == different for keeper in keepers))
+        await asyncio.sleep(10.0)
+        connections[1].settings = {"slack": "a", "turns": "a"}
+        await until(lambda: all(lane_statuses(keeper)["settings"].label == "same" for keeper in keepers))
+        for task in running:
+            task.cancel()
+    told = [line.getMessage() for line in caplog.records if "settings" in line.getMessage()]
+    assert told.count("another process has different settings") == 2
+    assert told.count("all processes have the same settings") == 2
 
 
 async def test_a_lapsed_lease_is_no_degraded_part(tmp_path: Path) -> None:

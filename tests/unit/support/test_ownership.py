@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from typing_extensions import override
@@ -20,7 +20,12 @@ class TestMemoryOwnership(OwnershipContract):
     @override
     @asynccontextmanager
     async def ownership(self) -> AsyncIterator[Ownership]:
-        yield MemoryOwnership(Engine(asyncio.get_running_loop().time, {LIMIT: SHARED}))
+        self.engine = Engine(asyncio.get_running_loop().time, {LIMIT: SHARED})
+        yield MemoryOwnership(self.engine)
+
+    @override
+    def with_settings(self, settings: Mapping[str, str]) -> Ownership:
+        return MemoryOwnership(self.engine, settings=settings)
 
     @override
     async def pass_time(self, seconds: float) -> None:
