@@ -106,7 +106,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     hooks = replace(hooks, may_run=ownership.may_run)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
     ownership.attach(turns, platforms, journal if isinstance(journal, PostgresJournal) else None)
-    admin = make_admin_page(settings, turns, history, records, clock)
+    admin = make_admin_page(settings, turns, history, records, wall_clock=clock, keeper=ownership.keeper)
     statuses = partial(component_statuses, turns, journal, records, server, ownership.keeper)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))
     http_server = make_http_server(settings, recorder, opened, admin, statuses)

@@ -9,6 +9,7 @@ from adapters.admin.history import History
 from adapters.admin.page import AdminPage, Sources
 from adapters.admin.routes import AdminRoutes
 from bot.bootstrap_records import make_quota_rules
+from bot.ownership.keeper import Keeper
 from bot.quota_book import QuotaBook
 from bot.record_store import RecordStore
 from bot.turns.manager import TurnManager
@@ -20,7 +21,9 @@ def make_admin_page(
     turns: TurnManager,
     history: History,
     records: RecordStore,
+    *,
     wall_clock: Callable[[], datetime],
+    keeper: Keeper | None,
 ) -> AdminRoutes | None:
     """The page; None without a token, so that every path is 404."""
     token = settings.site.admin_token
@@ -28,6 +31,7 @@ def make_admin_page(
         return None
     sources = Sources(
         live_turns=turns.live_turns,
+        ownership=lambda: keeper.status() if keeper is not None else None,
         history=history,
         ledger=records,
         votes=records,

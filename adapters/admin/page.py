@@ -18,6 +18,7 @@ from adapters.admin.history import History
 from adapters.admin.quota_form import QuotaRow, change_quota, quota_rows
 from bot.interactions.handlers.usage import money
 from bot.ledger import GroupBy, LedgerStore, UsageFilter, UsageTotals
+from bot.ownership.telemetry import OwnershipStatus
 from bot.quota_book import QuotaBook
 from bot.records import (
     AuditEntry,
@@ -41,9 +42,10 @@ USAGE_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything shown on the page."""
+    """Everything shown on the page. `ownership` is None in a process without others."""
 
     live_turns: Callable[[], Sequence[LiveTurn]]
+    ownership: Callable[[], OwnershipStatus | None]
     history: History
     ledger: LedgerStore
     votes: VoteStore
@@ -96,15 +98,18 @@ class AdminPage:
         return self._templates.get_template("login.html").render(line=line, style=Markup(self._style))  # noqa: S704 (our own file)
 
     def live(self) -> str:
-        """The table of live turns alone."""
-        return self._templates.get_template("live.html").render(turns=self._sources.live_turns()[:MAX_ROWS])
+        """The live part alone: turns, lease and lanes."""
+        return self._templates.get_template("live.html").render(self._live_values())
+
+    def _live_values(self) -> Mapping[str, Any]:
+        return {"turns": self._sources.live_turns()[:MAX_ROWS], "ownership": self._sources.ownership()}
 
     async def page(self, form_token: str, line: str = "") -> str:
         """The whole page. `line` is the result of a change."""
         sources, now = self._sources, self._sources.wall_clock()
         read = await self._read(now.timestamp() - USAGE_DAYS * 86_400)
         values: Mapping[str, Any] = {
-            "turns": sources.live_turns()[:MAX_ROWS],
+            **self._live_values(),
             "charts": charts(sources.history.minutes(HOURS * 60), now),
             "hours": HOURS,
             "days": USAGE_DAYS,

@@ -10,9 +10,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.e2e.test_postgres import environment
+from tests.e2e.test_program import SlackPlace
 from tests.servers.discord import DiscordDouble
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.support.process import Running, bot
+from tests.support.slack import for_program
+from tests.support.transport import Transport
 
 pytestmark = pytest.mark.sockets
 
@@ -75,3 +79,23 @@ async def test_without_a_token_there_is_no_page(tmp_path: Path) -> None:
             assert (await read(session, path, {"Authorization": "Bearer x"}))[0] == 404
         async with session.post("/admin/login", data={"token": "x"}) as answer:
             assert answer.status == 404
+
+
+async def test_a_process_among_others_shows_its_lease_and_its_lanes(database: str) -> None:
+    """With PostgreSQL; the other process has another limit, and both say so."""
+    double = for_program(Transport.SOCKET)
+    async with OpenAIDouble(default=Answer("one two")) as model, double.running():
+        place = SlackPlace(double)
+        named = environment(model, database, place) | {"TICKERTAPE_ADMIN_TOKEN": TOKEN}
+        async with bot(named) as one, bot(named | {"TICKERTAPE_MAX_CONCURRENT_TURNS": "7"}) as other:
+            for running in (one, other):
+                async with aiohttp.ClientSession(await address_of(running)) as session:
+                    headers = {"Authorization": f"Bearer {TOKEN}"}
+                    while "other turns" not in (text := (await read(session, "/admin/live", headers))[1]):
+                        await asyncio.sleep(0.05)
+                    assert "Lease: valid; last heartbeat" in text
+                    assert "Database: answers" in text
+                    assert '<th scope="row">slack</th>' in text
+                    assert '"settings": "different: turns"' in (await read(session, "/readyz"))[1]
+                assert sum("another process has different settings" in line for line in running.lines) == 1
+            assert [await each.stop() for each in (one, other)] == [0, 0]

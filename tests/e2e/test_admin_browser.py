@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from bot.conversation import Author, Ending, TurnKey
 from bot.delivery.phases import Phase
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
+from bot.ownership.telemetry import OwnershipStatus
 from bot.records import VoteRecord, person
 from bot.telemetry import Figures
 from bot.turns.live import LiveTurn
@@ -22,6 +24,14 @@ from tests.support.browser import NEEDS_CHROMIUM, browser
 
 pytestmark = NEEDS_CHROMIUM
 
+AMONG_OTHERS = OwnershipStatus(
+    "0123456789abcdef",
+    is_valid=True,
+    lease_age=0.5,
+    write_seconds=3.0,
+    owned={"discord": 2, "slack": 1_200},
+    unowned={"discord": 0, "slack": 3},
+)
 PHONE = {"width": 360, "height": 740}
 
 
@@ -54,6 +64,7 @@ async def fill(page_of: Admin) -> None:
     long = "a-very-long-name-" * 6
     key = TurnKey("slack", "T1", "C0123456789", "1700000000.000100")
     page_of.turns.append(LiveTurn(key, Author("U1", "Ada"), 3.2, Phase.STREAMING, 900, 700, 1, 4, 1, 0.6, 0.2))
+    page_of.ownership = AMONG_OTHERS
     records, user = page_of.records, person("slack", "U1")
     await records.record_vote(VoteRecord("slack", "T1", "C1", "1", "U1", Vote.DOWN, at, "t1", reason=long, answer=long))
     await records.record_vote(VoteRecord("slack", "T1", "C1", "2", "U2", Vote.UP, at, "t2"))
@@ -122,6 +133,32 @@ async def test_a_turn_appears_and_disappears_by_itself() -> None:
         await expect(page.get_by_text("No answer is being written.")).to_be_visible()
 
 
+async def test_lease_lanes_and_database_of_a_process_among_others() -> None:
+    """The open page follows them; one process alone has none."""
+    async with admin() as page_of, browser() as it, visited(it, page_of) as page:
+        await log_in(page)
+        title, row = page.get_by_role("heading", name="Lease and lanes"), page.get_by_role("row", name="slack")
+        await expect(title).to_have_count(0)
+        page_of.ownership = AMONG_OTHERS
+        await expect(page.get_by_text("Lease: valid; last heartbeat 0 s ago")).to_be_visible()
+        await expect(page.get_by_text("Database: answers")).to_be_visible()
+        await expect(page.get_by_text("Settings: as in all processes")).to_be_visible()
+        await expect(row).to_have_text(re.compile(r"slack\s+1,200\s+3"))
+        page_of.ownership = OwnershipStatus(
+            "a.1",
+            is_valid=False,
+            lease_age=4.2,
+            write_seconds=3.0,
+            is_engine_away=True,
+            owned={"slack": 1_200},
+            different_settings=frozenset({"turns", "slack"}),
+        )
+        await expect(page.get_by_text("Lease: lapsed, so nothing is written; last heartbeat 4 s ago")).to_be_visible()
+        await expect(page.get_by_text("Database: away")).to_be_visible()
+        await expect(page.get_by_text("Settings: another process has other slack, turns")).to_be_visible()
+        await expect(row).to_have_text(re.compile(r"slack\s+1,200\s+unknown"))
+
+
 async def test_the_page_works_without_scripts() -> None:
     """Everything but the live update is there."""
     async with admin() as page_of, browser() as it:
@@ -131,3 +168,4 @@ async def test_the_page_works_without_scripts() -> None:
             await page.get_by_role("button", name="Log in").click()
             await expect(page.get_by_role("rowheader", name="U1").first).to_be_visible()
             await expect(page.get_by_role("cell", name="Ada")).to_be_visible()
+            await expect(page.get_by_text("Lease: valid")).to_be_visible()

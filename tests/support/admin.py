@@ -14,6 +14,7 @@ from adapters.admin.page import AdminPage, Sources
 from adapters.admin.routes import AdminRoutes
 from adapters.http_server import HttpServer
 from adapters.records.sqlite import SqliteRecords
+from bot.ownership.telemetry import OwnershipStatus
 from bot.quota_book import QuotaBook
 from bot.quotas import LimitName
 from bot.turns.live import LiveTurn
@@ -31,6 +32,7 @@ class Admin:
     quotas: QuotaBook
     turns: list[LiveTurn]
     history: History
+    ownership: OwnershipStatus | None = None  # None: a process without others
 
 
 @asynccontextmanager
@@ -42,9 +44,11 @@ async def admin(allowed: frozenset[str] = frozenset()) -> AsyncIterator[Admin]:
         limit = LimitName.parse("user.day.questions")
         assert limit is not None
         quotas = QuotaBook({limit: Decimal(50)}, records, lambda: NOW)
+        served = Admin("", records, quotas, turns, history)
         page = AdminPage(
             Sources(
                 live_turns=lambda: turns,
+                ownership=lambda: served.ownership,
                 history=history,
                 ledger=records,
                 votes=records,
@@ -64,6 +68,7 @@ async def admin(allowed: frozenset[str] = frozenset()) -> AsyncIterator[Admin]:
             bodies=[FORMS],
         )
         try:
-            yield Admin(await server.start(), records, quotas, turns, history)
+            served.url = await server.start()
+            yield served
         finally:
             await server.close()
