@@ -43,6 +43,7 @@ STREAM_CALLS: Mapping[Verb, tuple[str, int]] = MappingProxyType(
 LEAK_SECONDS = MINUTE / TIER_3
 LEAK_BURST = 5
 # chat.postMessage: one a second in a channel, plus a margin for clock drift.
+POSTS = "chat.postMessage"
 POST_SECONDS = 1.05
 # Calls in any minute: tier 3 for conversations, tier 4 (100) for users.info, tier 2 (20) for usergroups.list. The
 # margin covers clock drift and the reads of another process of ours in the same minute.
@@ -101,15 +102,16 @@ class Budgets:
         ephemerals: ReadLimiter,
         pages: ReadLimiter,
         sessions: ReadLimiter,
+        on_posted: Callable[[], object] = no_op,
         last: Budget | None = None,
     ) -> None:
         """Private messages, personal pages and the status of sessions are first come, first served.
 
-        `last` is the last budget of each write. With it, the workspace may just have had another owner: its posts in a
-        channel and ours are `POST_SECONDS` apart too.
+        `on_posted` is called for each post. `last` is the last budget of each write.
         """
         self._last = () if last is None else (last,)
-        self._posts_begin_at = -math.inf if last is None else asyncio.get_running_loop().time() + POST_SECONDS
+        self._on_posted = on_posted
+        self._posts_begin_at = -math.inf
         self._edits = edits
         self._streams = streams
         self.ephemerals = ephemerals
@@ -117,6 +119,13 @@ class Budgets:
         self.sessions = sessions
         self._deletes = RollingWindow(TIER_3, MINUTE)
         self._posts: LRUCache[str, LeakyBucket] = LRUCache(CHANNELS)
+
+    def posted_before(self, age: float) -> None:
+        """An earlier owner posted `age` seconds ago in some channel: its posts and ours are `POST_SECONDS` apart too.
+
+        Before the first use.
+        """
+        self._posts_begin_at = asyncio.get_running_loop().time() - age + POST_SECONDS
 
     def of(self, verb: Verb, channel: str) -> Sequence[Budget]:
         """All budgets of one write."""
@@ -129,7 +138,7 @@ class Budgets:
                 return (self._streams[verb], *self._last)
         posts = self._posts.get(channel)
         if posts is None:
-            posts = self._posts[channel] = LeakyBucket(POST_SECONDS)
+            posts = self._posts[channel] = LeakyBucket(POST_SECONDS, on_spent=self._on_posted)
             now = asyncio.get_running_loop().time()
             posts.hold(now, max(self._posts_begin_at - now, 0.0))
         return (posts, *self._last)
@@ -232,6 +241,16 @@ class RememberedLimits:
         }
         self._limits |= {STREAM_CALLS[verb][0]: limit for verb, limit in limits.items()}
         return limits
+
+    def on_posted(self) -> Callable[[], object]:
+        """Call this at each post in a workspace with owners; elsewhere a restart takes longer than `POST_SECONDS`."""
+        return no_op if self._last is None else self._recorder(POSTS)
+
+    async def age_of_last_post(self) -> float:
+        """Seconds since the last post of any owner may have been sent; infinite if there was none."""
+        if self._spending is None or self._last is None:
+            return math.inf
+        return min(await self._spending.recent_calls(self._name(POSTS), POST_SECONDS), default=math.inf)
 
     async def recall(self) -> None:
         """Count the calls of earlier processes within the last minute."""

@@ -130,6 +130,7 @@ async def open_workspace(
         cache=cache,
     )
     await limits.recall()
+    workspace.budgets.posted_before(await limits.age_of_last_post())
     return workspace
 
 
@@ -141,5 +142,6 @@ def make_budgets(limits: RememberedLimits, options: SlackOptions, last: Budget |
         ephemerals=limits.private("chat.postEphemeral", TIER_4_READS),
         pages=limits.private("views.publish", TIER_4_READS),
         sessions=limits.private("agents.sessions.setStatus", TIER_3_READS),
+        on_posted=limits.on_posted(),
         last=last,
     )

@@ -17,8 +17,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
+from adapters.slack.rate_limits import TIER_3
+from bot.ownership.write_history import allowance_for
 from tests.servers.discord import DiscordDouble
 from tests.servers.limits import Transcript
 from tests.servers.openai import Answer, OpenAIDouble
@@ -37,6 +40,12 @@ STEP_SECONDS = 0.01
 
 PLATFORMS = ("discord", "slack")
 CHANNELS = 40
+
+# Slack's edits in a workspace within a minute, less an earlier owner's allowance, which the next one counts as used:
+# with so many, a new owner's answers may wait for the limit.
+MINUTE_SECONDS = 60.0
+EDITS_LEFT_BY_ALLOWANCE = TIER_3 - allowance_for(1)
+_EDIT = re.compile(r"/chat\.update$")
 
 # The calls of each platform that a reader sees.
 _WRITES = {
@@ -61,6 +70,37 @@ class Load:
     drain_seconds: float = 10.0
 
 
+class Why(Enum):
+    """Why a lane gets another owner."""
+
+    KILL = "kill"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A lane's way to its next owner: seconds until it was taken, and until the next owner's first write.
+
+    `is_limited`: the platform had counted so many edits that the write may have waited for its limit.
+    """
+
+    platform: str
+    why: Why
+    taken: float
+    wrote: float
+    is_limited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A lane with a new owner that has not written yet. Times of the loop; `count` requests came before."""
+
+    why: Why
+    since: float
+    at: float
+    count: int
+
+
 @dataclass
 class Outcome:
     """The result, as readers see it. Times in seconds."""
@@ -71,14 +111,26 @@ class Outcome:
     limited: list[tuple[str, str]] = field(default_factory=list)  # 429s
     kills: int = 0
     deploys: int = 0
-    after_kill: list[float] = field(default_factory=list)  # from a kill to the next owner's first write
-    after_release: list[float] = field(default_factory=list)  # from a lane's release to the next owner's first write
+    hand_overs: list[HandOver] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.questions} questions, {self.kills} kills, {self.deploys} processes replaced: {self.whole} answered "
-            f"whole and once, {len(self.wrong)} not, {len(self.limited)} answers of 429; first write of the next "
-            f"owner {_spread(self.after_kill)} after a kill, {_spread(self.after_release)} after a release"
+            f"whole and once, {len(self.wrong)} not, {len(self.limited)} answers of 429; "
+            f"{self._told(Why.KILL)}; {self._told(Why.RELEASE)}"
+        )
+
+    def after(self, why: Why) -> list[HandOver]:
+        """The hand-overs of this kind."""
+        return [each for each in self.hand_overs if each.why is why]
+
+    def _told(self, why: Why) -> str:
+        found = self.after(why)
+        limited = [each.wrote for each in found if each.is_limited]
+        return (
+            f"after a {why.value}, lane taken {_spread([each.taken for each in found])}, "
+            f"first write {_spread([each.wrote for each in found if not each.is_limited])}, "
+            f"with Slack's edits used up {_spread(limited)}"
         )
 
 
@@ -111,8 +163,8 @@ class _Handovers:
         self._transcripts = transcripts
         self._outcome = outcome
         self.owners: dict[str, tuple[int, Running]] = {}  # by platform: the fence and the process
-        self.since: dict[str, tuple[float, list[float]]] = {}  # a kill or release, and the list for its time
-        self._awaited: dict[str, tuple[float, int, list[float]]] = {}  # taken: since when, the requests until then
+        self.since: dict[str, tuple[float, Why]] = {}  # lanes without an owner
+        self._awaited: dict[str, _Taken] = {}
 
     def read(self, logs: Sequence[_Log], now: float) -> None:
         """Follow the logs and the requests up to now."""
@@ -121,21 +173,29 @@ class _Handovers:
                 if what == "taken" and fence > self.owners.get(platform, (0, None))[0]:
                     self.owners[platform] = fence, log.running
                     if (begun := self.since.pop(platform, None)) is not None:
-                        self._awaited[platform] = begun[0], len(self._transcripts[platform].entries), begun[1]
+                        since, why = begun
+                        self._awaited[platform] = _Taken(why, since, now, len(self._transcripts[platform].entries))
                 elif what == "released":
-                    self.since.setdefault(platform, (now, self._outcome.after_release))
-        for platform, (since, count, times) in list(self._awaited.items()):
+                    self.since.setdefault(platform, (now, Why.RELEASE))
+        for platform, taken in list(self._awaited.items()):
             entries = self._transcripts[platform].entries
-            if any(each.method != "GET" and _WRITES[platform].search(each.path) for each in entries[count:]):
-                times.append(now - since)
+            if any(each.method != "GET" and _WRITES[platform].search(each.path) for each in entries[taken.count :]):
+                found = taken.at - taken.since, now - taken.since, self._is_limited(platform)
+                self._outcome.hand_overs.append(HandOver(platform, taken.why, *found))
                 del self._awaited[platform]
+
+    def _is_limited(self, platform: str) -> bool:
+        """Whether Slack's edits of the last minute, with the allowance of the earlier owner, use the limit up."""
+        entries = self._transcripts[platform].entries
+        recent = [each for each in entries if each.at > entries[-1].at - MINUTE_SECONDS]
+        return sum(_EDIT.search(each.path) is not None for each in recent) >= EDITS_LEFT_BY_ALLOWANCE
 
     def killed(self, running: Running, now: float) -> None:
         """An owner was killed."""
         for platform, (_, owner) in self.owners.items():
             if owner is running:
                 self._awaited.pop(platform, None)
-                self.since[platform] = now, self._outcome.after_kill
+                self.since[platform] = now, Why.KILL
 
 
 class Fleet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stress.fleet import Load, fleet
+from tests.stress.fleet import Load, Why, fleet
 
 
 @pytest.mark.sockets(seconds=300)
@@ -16,5 +16,5 @@ async def test_a_fleet_answers_each_question_once(database: str) -> None:
     assert not outcome.limited
     assert outcome.kills
     assert outcome.deploys == load.processes
-    assert outcome.after_kill
-    assert outcome.after_release
+    assert outcome.after(Why.KILL)
+    assert outcome.after(Why.RELEASE)

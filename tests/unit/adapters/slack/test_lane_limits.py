@@ -14,6 +14,8 @@ from adapters.slack.state import make_budgets
 from adapters.slack.web_api import WebApi
 from bot.callbacks import no_op
 from bot.errors import NotOwner, ServiceError
+from bot.ownership.lane_records import LaneRecords
+from bot.ownership.lanes import Lane
 from bot.ports import RateLimitLog, Verb
 from bot.rate_limits import RenewableLimit
 
@@ -67,14 +69,38 @@ async def test_writes_beside_the_core_wait_for_it(*, is_patient: bool) -> None:
 
 
 async def test_posts_of_two_owners_are_a_second_apart() -> None:
-    """The earlier owner may just have posted in the channel."""
+    """The earlier owner may have posted 0.4 s ago in the channel: the first post waits for the rest of a second."""
     last, loop = RenewableLimit(FOREVER), asyncio.get_running_loop()
-    budgets = make_budgets(RememberedLimits("T1", None, last), OPTIONS, last)
+    limits = RememberedLimits("T1", Log(30.0, 0.4), last)
+    budgets = make_budgets(limits, OPTIONS, last)
+    budgets.posted_before(await limits.age_of_last_post())
     posts, _ = budgets.of(Verb.POST, "C1")
-    assert posts.ready_at(loop.time(), final=True) - loop.time() == pytest.approx(POST_SECONDS)
-    await asyncio.sleep(POST_SECONDS)
+    assert posts.ready_at(loop.time(), final=True) - loop.time() == pytest.approx(POST_SECONDS - 0.4)
+    await asyncio.sleep(POST_SECONDS - 0.4)
     later, _ = budgets.of(Verb.POST, "C2")
     assert later.ready_at(loop.time(), final=True) <= loop.time()
+
+
+async def test_a_post_follows_an_owner_silent_for_long_at_once() -> None:
+    """A killed owner has posted nothing for two seconds when its lane is free."""
+    last, loop = RenewableLimit(FOREVER), asyncio.get_running_loop()
+    limits = RememberedLimits("T1", Log(2.0), last)
+    budgets = make_budgets(limits, OPTIONS, last)
+    budgets.posted_before(await limits.age_of_last_post())
+    posts, _ = budgets.of(Verb.POST, "C1")
+    assert posts.ready_at(loop.time(), final=True) <= loop.time()
+
+
+async def test_posts_are_recorded_for_the_next_owner() -> None:
+    """A post spends its channel's budget, and the lane's log has it."""
+    last, loop, records = RenewableLimit(FOREVER), asyncio.get_running_loop(), LaneRecords(3.0)
+    log = records.log(Lane("slack", "T1"))
+    limits = RememberedLimits("T1", log, last)
+    budgets = make_budgets(limits, OPTIONS, last)
+    for budget in budgets.of(Verb.POST, "C1"):
+        budget.spend(loop.time())
+    await asyncio.sleep(0.3)
+    assert await limits.age_of_last_post() == pytest.approx(0.3)
 
 
 async def test_a_workspace_won_again_counts_each_call_once() -> None:
