@@ -161,6 +161,11 @@ class DiscordPlatform(Platform):
         self._update()
 
     @override
+    def lane_closed(self, lane: Lane) -> None:
+        if (shard := self._shards.get(lane)) is not None and self._run is not None:
+            self._run.start(shard.handler.stop_accepting())
+
+    @override
     def lane_lost(self, lane: Lane) -> None:
         if (shard := self._shards.get(lane)) is not None and not shard.ended:
             shard.lose()

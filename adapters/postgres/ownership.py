@@ -40,7 +40,8 @@ _DIGITS = 3
 
 _HEARTBEAT = (
     "SELECT tickertape.heartbeat("
-    "$1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb, $10, $11::text::jsonb)"
+    "$1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb, $10, $11::text::jsonb, "
+    "$12, $13::text::jsonb)"
 )
 _REAP = "SELECT tickertape.reap($1, $2, $3)"
 _TAKE = "SELECT tickertape.take($1, $2, $3, $4)"
@@ -105,6 +106,8 @@ class PostgresOwnership(Ownership):
             _written(heartbeat.writes),
             known.digest if known is not None else None,
             None if known is not None and self._has_settings else self._settings,
+            heartbeat.is_stopping,
+            json.dumps(dict(heartbeat.owned)),
             urgent=True,
         )
         found = _json(row)
@@ -194,11 +197,12 @@ def _response(found: Mapping[str, Any], lanes: frozenset[Grant]) -> HeartbeatRes
     return HeartbeatResponse(
         EngineTime(found["epoch"], found["seconds"]),
         lanes,
-        {platform: LaneCounts(*counts) for platform, counts in found["counts"].items()},
+        {platform: LaneCounts(*counts, *found["peers"][platform]) for platform, counts in found["counts"].items()},
         found["shares"],
         found["events"],
         math.inf if lapses_in is None else lapses_in,
         frozenset(found["different_settings"]),
+        found["settled"],
     )
 
 

@@ -215,6 +215,10 @@ class _Process(LaneUser, SharedLimit):
         return
 
     @override
+    def lane_closed(self, lane: Lane) -> None:
+        pass
+
+    @override
     def lane_lost(self, lane: Lane) -> None:
         raise AssertionError(f"{lane} was lost without a fault")
 

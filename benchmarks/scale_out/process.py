@@ -69,6 +69,10 @@ class Process(LaneUser, SharedLimit):
             self.begin(answer)
 
     @override
+    def lane_closed(self, lane: Lane) -> None:
+        pass  # questions go to the lane's inbox, or wait
+
+    @override
     def lane_lost(self, lane: Lane) -> None:
         for task in self._answers.pop(lane, {}).values():
             task.cancel()

@@ -23,6 +23,10 @@ class LaneHolder(Protocol):
         """
         return
 
+    def lane_closed(self, lane: Lane) -> None:  # noqa: ARG002 (no lanes)
+        """The lane is another process's once its live answers have ended: take no new questions in. Returns at once."""
+        return
+
     def lane_lost(self, lane: Lane) -> None:  # noqa: ARG002 (no lanes)
         """The lane is another process's, or soon: take nothing more in, and write nothing. Returns at once."""
         return

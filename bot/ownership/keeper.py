@@ -16,10 +16,11 @@ from typing import Protocol
 from bot.errors import OutcomeUnknown, Retryable, ServiceError, cause_of
 from bot.ownership.inbox_reader import EventUser, InboxReader
 from bot.ownership.lane_records import LaneRecords
-from bot.ownership.lanes import IDLE_SECONDS, Grant, Lane
+from bot.ownership.lanes import Grant, Lane
 from bot.ownership.lease import LeaseTimes
 from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
 from bot.ownership.ports import Ownership, Route, RoutedEvent, TakenLane
+from bot.ownership.spreading import Spreading
 from bot.ownership.telemetry import LaneChange, NoOwnershipRecorder, OwnershipRecorder, OwnershipStatus, status_of
 from bot.rate_limits.shared_window import SharedWindow
 
@@ -41,6 +42,10 @@ class LaneUser(EventUser, Protocol):
 
     def lane_lost(self, lane: Lane) -> None:
         """Another process may own the lane, now or soon: end its turns here without another write. Returns at once."""
+        ...
+
+    def lane_closed(self, lane: Lane) -> None:
+        """The lane is another process's once its live answers have ended: take no new questions in. Returns at once."""
         ...
 
     def live_answers(self) -> Mapping[Lane, int]:
@@ -83,7 +88,7 @@ class Keeper:
         self._inbox = InboxReader(ownership, user, options.recorder, self._call_limit)
         self.records = LaneRecords(options.times.write_seconds)
         self._unreleased: dict[Grant, bool] = {}  # given up by us, and not yet by the engine; whether we wrote there
-        self._busy_at: dict[Lane, float] = {}  # when each lane last had a live answer
+        self._spreading = Spreading()
         self._fails = False
         self._has_left = False
         self._beat_now = asyncio.Event()
@@ -144,7 +149,7 @@ class Keeper:
             if self.owns(event.lane):
                 return True
             member, asked = self._member, _now()
-            may_keep = not member.is_stopping
+            may_keep = not (member.is_stopping or member.is_releasing(event.lane))
             async with self._call_limit():
                 routed = await self._ownership.route(
                     member.caller(), event, may_take=member.may_take(asked), may_keep=may_keep
@@ -224,7 +229,7 @@ class Keeper:
 
     def _make_heartbeat(self) -> SentHeartbeat:
         member, now, live = self._member, _now(), self._user.live_answers()
-        self._busy_at |= dict.fromkeys(live, now)
+        self._spreading.saw(live, now)
         reports = self.records.reports(member.lanes, live, now)
         limits = self._options.limits
         loads = {name: Load(limit.window.spent(now), limit.demand()) for name, limit in limits.items()}
@@ -280,7 +285,7 @@ class Keeper:
             if self._member.is_stopping:
                 self._give_up([each.grant.lane])
                 continue
-            self._busy_at[each.grant.lane] = _now()
+            self._spreading.saw([each.grant.lane], _now())
             self._user.lane_won(each.grant.lane, each.session)
         if taken:
             self._beat_now.set()  # writes begin once the next owner would know of them
@@ -349,9 +354,12 @@ class Keeper:
                 taken = await self._ownership.take(member.caller(), platform, most)
             if member is self._member:
                 self._win(member.taken(taken, asked, _now()))
-        idle_before = _now() - IDLE_SECONDS
-        surplus = member.surplus(_now(), lambda lane: self._busy_at.get(lane, idle_before) <= idle_before)
-        self._give_up([grant.lane for grant in surplus])
+        move = self._spreading.next_move(member, self._user.live_answers(), _now())
+        if move.close is not None:
+            log.info("lane closed, to be released after its answers", extra={"lane": str(move.close)})
+            member.begin_release(move.close)
+            self._user.lane_closed(move.close)
+        self._give_up(move.give_up)
 
     async def _read_inbox(self) -> None:
         """Read the inbox whenever it may have events of our lanes."""

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from typing_extensions import override
 
-# An owner of more than this many times the mean gives up idle lanes: less is no imbalance worth a hand-over.
+# Owners of too many lanes give some up if one has more than this many times the mean, or another that much less: a
+# smaller imbalance is worth no hand-over.
 IMBALANCE = 1.25
 
 # A lane without a live answer for this time is idle. Seconds.
@@ -69,37 +70,50 @@ class IllegalTransition(RuntimeError):
 class LaneCounts:
     """One platform's lanes, as the engine counts them.
 
-    `takers` are the live processes past their grace period and not stopping. `is_overdue`: some lane has been free for
-    a whole lease, so those who should have taken it cannot.
+    `takers` are the live processes that take lanes now, `members` those that do now or soon: all but the stopping ones.
+    `rank` of the members come before the asking process. `least` is the fewest lanes of a taker, if known.
+    `is_overdue`: some lane has been free for a whole lease.
     """
 
     lanes: int = 0
     free: int = 0
     takers: int = 0
     is_overdue: bool = False
+    members: int = 0
+    rank: int = 0
+    least: int | None = None
 
     @property
     def fair_share(self) -> int:
-        """The lanes of each taker, if evenly spread."""
-        return math.ceil(self.lanes / max(self.takers, 1))
+        """The lanes of the asking process, if evenly spread: the shares of all members add up to the lanes."""
+        whole, rest = divmod(self.lanes, max(self.members, self.takers, 1))
+        return whole + (self.rank < rest)
+
+    @property
+    def mean(self) -> float:
+        """The lanes of a taker in the mean."""
+        return self.lanes / max(self.takers, 1)
 
 
-def lanes_to_take(counts: LaneCounts, owned: int) -> int:
+def lanes_to_take(counts: LaneCounts, owned: int, *, is_left_over: bool = False) -> int:
     """How many free lanes a process takes now: up to its fair share, so that one look of each process takes all.
 
-    Lanes left over for long are taken regardless, each time an equal part of what is left.
+    Those who should take the rest may be unable to. Once they had the time for it (`is_left_over`), it takes an equal
+    part of the rest each time.
     """
     most = counts.fair_share - owned
-    if counts.is_overdue:
+    if is_left_over:
         most = max(most, math.ceil(counts.free / max(counts.takers, 1)))
     return max(min(most, counts.free), 0)
 
 
 def lanes_to_give_up(counts: LaneCounts, owned: int) -> int:
     """How many lanes an owner of too many gives up. Nothing moves while lanes are free anyway."""
-    if counts.free or counts.takers < 2 or owned <= IMBALANCE * counts.lanes / counts.takers:
+    least = owned if counts.least is None else counts.least
+    is_uneven = owned > IMBALANCE * counts.mean or IMBALANCE * least < counts.mean
+    if counts.free or counts.takers < 2 or not is_uneven or (counts.least is not None and owned < least + 2):
         return 0
-    return owned - counts.fair_share
+    return max(owned - counts.fair_share, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ within a factor of 1 / 0.6.
 
 Two rules cover the engine's own failures:
 
-- Grace period: after its start and after an outage, a process takes nothing and declares nobody dead for a whole lease.
-  Without it, the first one back after an outage would declare all others dead.
+- Grace period: after its start and after an outage, a process declares nobody dead for a whole lease. Without it, the
+  first one back after an outage would declare all others dead. It takes free lanes only if another process was past its
+  own grace period at the same engine: a lane may be free by commits that a stand-by lacks.
 - Another engine (`epoch`): a stand-by server may lack the last commits, such as our own death or a lane just taken by
   another process. Others believe in these for `write_seconds` at most. A process whose lease had lapsed waits longer
   than that before it writes again.
@@ -108,6 +109,7 @@ class Lease:
     times: LeaseTimes = field(default_factory=LeaseTimes)
     last: _Confirmation | None = None  # the newest good heartbeat
     grace_until: float = math.inf
+    settled_at: str = ""  # the epoch at which another process was past its grace period
     resumes_at: float = -math.inf
     is_fenced: bool = False  # the engine has declared this process dead, for good
 
@@ -122,17 +124,26 @@ class Lease:
         """Whether this process may write."""
         return self.resumes_at <= now < self.valid_until
 
-    def may_take(self, now: float) -> bool:
-        """Whether it may take lanes, and declare others dead: the grace period is over."""
+    def may_reap(self, now: float) -> bool:
+        """Whether it may declare others dead: the grace period is over."""
         return self.is_valid(now) and now >= self.grace_until
 
-    def confirmed(self, sent: float, now: float, engine: EngineTime) -> Lease:
-        """The response to a good heartbeat sent then came. One that comes too late, or out of order, tells nothing."""
+    def may_take(self, now: float) -> bool:
+        """Whether it may take free lanes: its own grace period is over, or another's was at the same engine."""
+        is_settled = self.last is not None and self.settled_at == self.last.engine.epoch
+        return self.may_reap(now) or (self.is_valid(now) and is_settled)
+
+    def confirmed(self, sent: float, now: float, engine: EngineTime, *, is_settled: bool = False) -> Lease:
+        """The response to a good heartbeat sent then came. One that comes too late, or out of order, tells nothing.
+
+        `is_settled`: it tells of another process past its grace period at this engine.
+        """
         if self.is_fenced or now >= sent + self.times.write_seconds or (self.last and sent <= self.last.sent):
             return self
         good = _Confirmation(sent, now, engine)
+        settled_at = engine.epoch if is_settled else self.settled_at
         if self.last is None:
-            return replace(self, last=good, grace_until=now + self.times.lease_seconds)
+            return replace(self, last=good, grace_until=now + self.times.lease_seconds, settled_at=settled_at)
         is_same = self.last.engine.epoch == engine.epoch
         is_unbroken = (
             is_same
@@ -142,6 +153,7 @@ class Lease:
         return replace(
             self,
             last=good,
+            settled_at=settled_at,
             grace_until=self.grace_until if is_unbroken else now + self.times.lease_seconds,
             resumes_at=self.resumes_at if is_same or self.is_valid(now) else now + self.times.resume_seconds,
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.ownership.lanes import (
@@ -27,6 +27,9 @@ from bot.ownership.write_history import WriteReport
 
 # How long after the end of another's lease to look: it must be over by the engine's clock. Seconds.
 _LAPSE_SECONDS = 0.02
+
+# Each process looks for free lanes at each heartbeat. Who has not taken its part after so many may be dead.
+_LEFT_OVER_HEARTBEATS = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Membership:
         self.next_heartbeat_at = -math.inf
         self._heard = HeartbeatResponse(EngineTime("", 0.0))  # the last good one
         self._looks_again = False  # the next heartbeat follows a death at once
+        self._left_over_since: dict[str, float] = {}  # by platform: free lanes, none of them our part
         self._platforms = tuple(platforms)
         self._awaited: SentHeartbeat | None = None
         self._held: dict[Lane, _Held] = {}
@@ -122,6 +126,11 @@ class Membership:
         """Whether a write in the lane may be sent."""
         return lane in self._held and self.lease.is_valid(now)
 
+    def is_releasing(self, lane: Lane) -> bool:
+        """Whether the lane is ours for its live answers alone."""
+        held = self._held.get(lane)
+        return held is not None and held.state is LaneState.RELEASING
+
     def may_begin(self, lane: Lane, now: float) -> bool:
         """Whether a new turn may begin in the lane."""
         held = self._held.get(lane)
@@ -141,25 +150,28 @@ class Membership:
         if not self.may_take(now):
             return {}
         owned = {
-            platform: lanes_to_take(self.counts.get(platform, LaneCounts()), self._owned(platform))
-            for platform in self._platforms
+            platform: lanes_to_take(
+                counts, self._owned(platform), is_left_over=self._is_left_over(platform, counts, now)
+            )
+            for platform, counts in self.counts.items()
         }
         return {platform: most for platform, most in owned.items() if most}
 
-    def surplus(self, now: float, is_idle: Callable[[Lane], bool]) -> Sequence[Grant]:
-        """Idle lanes to give up, since others own far fewer."""
+    def _is_left_over(self, platform: str, counts: LaneCounts, now: float) -> bool:
+        """Whether those who should take free lanes had time to: a grace period, or a heartbeat if all are past it."""
+        since = self._left_over_since.get(platform)
+        if since is None:
+            return False
+        if counts.takers >= counts.members:
+            return now - since >= _LEFT_OVER_HEARTBEATS * self.times.heartbeat_seconds
+        return counts.is_overdue and now - since >= self.times.lease_seconds
+
+    def excess(self, now: float) -> Mapping[str, int]:
+        """How many lanes of each platform to give up, since others own far fewer."""
         if not self.may_take(now):
-            return ()
-        found: list[Grant] = []
-        for platform in self._platforms:
-            most = lanes_to_give_up(self.counts.get(platform, LaneCounts()), self._owned(platform))
-            idle = (
-                held.grant
-                for lane, held in self._held.items()
-                if lane.platform == platform and held.state is LaneState.OWNED and is_idle(lane)
-            )
-            found += [grant for _, grant in zip(range(most), idle, strict=False)]
-        return found
+            return {}
+        found = {each: lanes_to_give_up(counts, self._owned(each)) for each, counts in self.counts.items()}
+        return {platform: most for platform, most in found.items() if most}
 
     # ------------------------------------------------------------------------------------------------------ heartbeats
 
@@ -181,6 +193,8 @@ class Membership:
                 for load in (loads.get(limit, Load()),)
             },
             writes=writes,
+            is_stopping=self.is_stopping,
+            owned={platform: self._owned(platform) for platform in self._platforms},
         )
         self._awaited = SentHeartbeat(heartbeat, now)
         return self._awaited
@@ -190,20 +204,38 @@ class Membership:
         if response is None:
             self.lease = self.lease.fenced()
             return Changes(lost=self._lose(self._held), is_fenced=True)
-        lease = self.lease.confirmed(sent.at, now, response.engine)
+        lease = self.lease.confirmed(sent.at, now, response.engine, is_settled=response.is_settled)
         if sent is not self._awaited or lease is self.lease:
             return Changes()
         is_resuming = lease.resumes_at != self.lease.resumes_at
         has_new_settings = response.different_settings != self.different_settings
         self.lease, self.counts, self._heard = lease, response.counts, response
         self._looks_again = self._looks_again and response.lapses_in < 0
-        if self.may_take(now) and response.lapses_in >= 0:
-            self.next_heartbeat_at = min(self.next_heartbeat_at, now + response.lapses_in + _LAPSE_SECONDS)
+        self._schedule(sent, now)
+        self._look_at_leftovers(now)
         for limit, share in self.shares.items():
             # Our share may be another's by commits that this engine lacks. So nothing grows in the grace period.
             most = 0 if is_resuming else response.shares.get(limit, 0)
             self.shares[limit] = share.granted(most if lease.may_take(now) else min(most, share.limit), now)
         return replace(self._compare(response.lanes, sent.at, now), has_new_settings=has_new_settings)
+
+    def _schedule(self, sent: SentHeartbeat, now: float) -> None:
+        """The next heartbeat comes earlier if something is to be done then."""
+        at = [self.next_heartbeat_at]
+        if self.lease.may_reap(now) and not self.is_stopping and self._heard.lapses_in >= 0:
+            at.append(now + self._heard.lapses_in + _LAPSE_SECONDS)
+        if self.may_take(now) and not sent.heartbeat.may_take:
+            at.append(now)  # others count us from then on
+        if self.lease.grace_until > now:
+            at.append(self.lease.grace_until)
+        self.next_heartbeat_at = min(at)
+
+    def _look_at_leftovers(self, now: float) -> None:
+        for platform, counts in self.counts.items():
+            if self.may_take(now) and counts.free and not lanes_to_take(counts, self._owned(platform)):
+                self._left_over_since.setdefault(platform, now)
+            else:
+                self._left_over_since.pop(platform, None)
 
     def failed(self, now: float) -> None:
         """A heartbeat has no response in time, or no engine."""
@@ -211,7 +243,7 @@ class Membership:
 
     def finds_dead(self, now: float) -> bool:
         """Whether to reap now."""
-        return self.may_take(now) and self._heard.lapses_in < 0
+        return self.lease.may_reap(now) and not self.is_stopping and self._heard.lapses_in < 0
 
     def reaped(self, now: float) -> None:
         """Somebody is dead, declared by us or by another: look at once for lanes that are free now."""
@@ -243,6 +275,8 @@ class Membership:
 
     def begin_release(self, lane: Lane) -> None:
         """Begin no new turns in the lane."""
+        if self.is_releasing(lane):
+            return
         self._held[lane] = _moved(self._held[lane], LaneState.RELEASING)
 
     def let_go(self, lanes: Iterable[Lane]) -> Sequence[Grant]:

@@ -24,6 +24,7 @@ class Heartbeat:
     """A sign of life. `number` grows with each; the engine refuses to apply an older one after a newer.
 
     `may_take`: past the grace period and not stopping, so others leave it its part. `epoch` is the one last heard of.
+    `owned` counts its lanes by platform. `is_stopping`: it takes no more.
     Shares grow only in a heartbeat with `may_take` and the engine's present epoch. `writes` replaces the stored reports
     of lanes owned with these fences. The others stand: they hold at each heartbeat, until the owner's last one.
     """
@@ -36,6 +37,8 @@ class Heartbeat:
     epoch: str = ""
     shares: Mapping[str, ShareReport] = field(default_factory=dict)
     writes: Mapping[Grant, WriteReport] = field(default_factory=dict)
+    is_stopping: bool = False
+    owned: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class HeartbeatResponse:
 
     `lapses_in` is the time until the next lease of another process is over; if negative, it is to be reaped.
     `different_settings` names the tables of settings in which another live process differs.
+    `is_settled`: another live process sent a heartbeat with `may_take` in the present epoch.
     """
 
     engine: EngineTime
@@ -53,6 +57,7 @@ class HeartbeatResponse:
     has_events: bool = False  # the inbox holds events of its lanes
     lapses_in: float = math.inf
     different_settings: frozenset[str] = frozenset()
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,11 @@ class LaneWork(LaneUser):
             platform.lane_won(lane, session)
 
     @override
+    def lane_closed(self, lane: Lane) -> None:
+        if (platform := self._platforms.get(lane.platform)) is not None:
+            platform.lane_closed(lane)
+
+    @override
     def lane_lost(self, lane: Lane) -> None:
         def concerns(key: TurnKey) -> bool:
             return self.lane_of(key) == lane

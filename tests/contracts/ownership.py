@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from bot.errors import Retryable
-from bot.ownership.lanes import Grant, Lane
+from bot.ownership.lanes import Grant, Lane, LaneCounts
 from bot.ownership.lease import EngineTime
 from bot.ownership.ports import Caller, Heartbeat, HeartbeatResponse, Ownership, Route, RoutedEvent
 from bot.ownership.shares import WINDOW_SECONDS, ShareReport
@@ -47,7 +47,13 @@ class Process:
         return Caller(self.name, self.last.engine)
 
     async def beat(
-        self, *, may_take: bool = True, share: ShareReport | None = None, writes: dict[Grant, WriteReport] | None = None
+        self,
+        *,
+        may_take: bool = True,
+        share: ShareReport | None = None,
+        writes: dict[Grant, WriteReport] | None = None,
+        is_stopping: bool = False,
+        owned: int = 0,
     ) -> HeartbeatResponse | None:
         self.number += 1
         beat = Heartbeat(
@@ -59,10 +65,22 @@ class Process:
             epoch=self.last.engine.epoch if self.last is not None else "",
             shares={LIMIT: share} if share is not None else {},
             writes=writes or {},
+            is_stopping=is_stopping,
+            owned={PLATFORM: owned},
         )
         response = await self.ownership.heartbeat(beat)
         self.last = response or self.last
         return response
+
+    async def counts(self, *, may_take: bool, is_stopping: bool = False) -> LaneCounts:
+        response = await self.beat(may_take=may_take, is_stopping=is_stopping)
+        assert response is not None
+        return response.counts[PLATFORM]
+
+    async def is_settled(self, *, may_take: bool) -> bool:
+        response = await self.beat(may_take=may_take)
+        assert response is not None
+        return response.is_settled
 
     async def listed(self) -> frozenset[Grant]:
         response = await self.beat()
@@ -421,6 +439,42 @@ class OwnershipContract(ABC):
             response = await process.beat()
             assert response is not None
             assert response.counts[PLATFORM].is_overdue
+
+    async def test_members_have_ranks_and_know_the_fewest_lanes(self) -> None:
+        """Whoever does not stop counts, also in its first seconds; each has a rank of its own."""
+        async with self.ownership() as engine:
+            a, b = await begin(engine, "a", 30.0), await begin(engine, "b", 30.0)
+            newcomer, stopping = Process(engine, "n", 30.0), Process(engine, "s", 30.0)
+            await newcomer.beat(may_take=False)
+            await stopping.beat(may_take=False, is_stopping=True)
+            for process, owned in ((a, 4), (b, 2)):
+                await process.beat(owned=owned)
+            found = [await each.counts(may_take=each is not newcomer) for each in (a, b, newcomer)]
+            assert [(each.takers, each.members) for each in found] == [(2, 3)] * 3
+            assert sorted(each.rank for each in found) == [0, 1, 2]
+            assert found[2].least == 0  # as told by the heartbeats before
+            assert (await stopping.counts(may_take=False, is_stopping=True)).members == 3
+
+    async def test_a_run_of_the_engine_is_settled_once_a_live_process_may_take(self) -> None:
+        """And knows this run. Its own word is not enough, nor that of a dead one."""
+        async with self.ownership() as engine:
+            old, new = Process(engine, "a"), Process(engine, "b", 30.0)
+            for _ in range(2):
+                assert not await old.is_settled(may_take=False)
+            assert not await new.is_settled(may_take=False)
+            assert not await old.is_settled(may_take=True)
+            assert await new.is_settled(may_take=False)
+            await engine.leave("a")
+            assert not await new.is_settled(may_take=False)
+
+    async def test_a_process_that_has_not_heard_of_this_run_settles_nothing(self) -> None:
+        """It was past its grace period at another engine."""
+        async with self.ownership() as engine:
+            old, new = Process(engine, "a"), Process(engine, "b")
+            await old.beat(may_take=True)
+            assert not await new.is_settled(may_take=False)
+            await old.beat(may_take=True)
+            assert await new.is_settled(may_take=False)
 
     async def test_hints_tell_of_an_event_and_of_free_lanes(self) -> None:
         """Soon, though not for certain: whoever waits looks at each heartbeat as well."""

@@ -41,10 +41,11 @@ STEP_SECONDS = 0.01
 PLATFORMS = ("discord", "slack")
 CHANNELS = 40
 
-# Slack's edits in a workspace within a minute, less an earlier owner's allowance, which the next one counts as used:
-# with so many, a new owner's answers may wait for the limit.
+# Slack allows `TIER_3` edits in a workspace within a minute. The next owner of a killed process counts `ASSUMED` more,
+# and keeps `FINAL` permits for the ends of live answers. Else its first posts wait, since they need an edit each.
 MINUTE_SECONDS = 60.0
-EDITS_LEFT_BY_ALLOWANCE = TIER_3 - allowance_for(1)
+ASSUMED = allowance_for(1)
+FINAL = 5
 _EDIT = re.compile(r"/chat\.update$")
 
 # The calls of each platform that a reader sees.
@@ -165,6 +166,7 @@ class _Handovers:
         self.owners: dict[str, tuple[int, Running]] = {}  # by platform: the fence and the process
         self.since: dict[str, tuple[float, Why]] = {}  # lanes without an owner
         self._awaited: dict[str, _Taken] = {}
+        self._assumed: dict[str, list[float]] = {platform: [] for platform in PLATFORMS}  # hand-overs after a kill
 
     def read(self, logs: Sequence[_Log], now: float) -> None:
         """Follow the logs and the requests up to now."""
@@ -174,21 +176,24 @@ class _Handovers:
                     self.owners[platform] = fence, log.running
                     if (begun := self.since.pop(platform, None)) is not None:
                         since, why = begun
+                        self._assumed[platform] += [now] if why is Why.KILL else []
                         self._awaited[platform] = _Taken(why, since, now, len(self._transcripts[platform].entries))
                 elif what == "released":
                     self.since.setdefault(platform, (now, Why.RELEASE))
         for platform, taken in list(self._awaited.items()):
             entries = self._transcripts[platform].entries
             if any(each.method != "GET" and _WRITES[platform].search(each.path) for each in entries[taken.count :]):
-                found = taken.at - taken.since, now - taken.since, self._is_limited(platform)
+                found = taken.at - taken.since, now - taken.since, self._is_limited(platform, now)
                 self._outcome.hand_overs.append(HandOver(platform, taken.why, *found))
                 del self._awaited[platform]
 
-    def _is_limited(self, platform: str) -> bool:
-        """Whether Slack's edits of the last minute, with the allowance of the earlier owner, use the limit up."""
+    def _is_limited(self, platform: str, now: float) -> bool:
+        """Whether Slack's edits of the last minute use the limit up, with those assumed after kills in that minute."""
         entries = self._transcripts[platform].entries
         recent = [each for each in entries if each.at > entries[-1].at - MINUTE_SECONDS]
-        return sum(_EDIT.search(each.path) is not None for each in recent) >= EDITS_LEFT_BY_ALLOWANCE
+        edits = sum(_EDIT.search(each.path) is not None for each in recent)
+        self._assumed[platform] = [at for at in self._assumed[platform] if at > now - MINUTE_SECONDS]
+        return platform == "slack" and edits + ASSUMED * len(self._assumed[platform]) > TIER_3 - FINAL
 
     def killed(self, running: Running, now: float) -> None:
         """An owner was killed."""

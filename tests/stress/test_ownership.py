@@ -58,6 +58,12 @@ class Ownership(RuleBasedStateMachine):
         self._deliver(lane, host)
         self.cluster.advance(seconds)
 
+    @rule(number=NUMBER, lane=st.sampled_from(LANES), count=st.sampled_from([0, 1, 5]))
+    def answer(self, number: int, lane: Lane, count: int) -> None:
+        """So many answers are live in a lane from now on, as long as it is this process's."""
+        if (host := self._host(number)) is not None:
+            host.live[lane] = count
+
     @rule(number=NUMBER)
     def kill(self, number: int) -> None:
         if (host := self._host(number)) is not None:
@@ -203,6 +209,7 @@ class Ownership(RuleBasedStateMachine):
             cluster.connect(host, Network())
             if host.is_paused:
                 cluster.resume(host)
+            host.live.clear()
             if host.membership.is_stopping:
                 cluster.leave(host)
         if not cluster.hosts:

@@ -19,6 +19,7 @@ from bot.ownership.lanes import Grant, Lane
 from bot.ownership.lease import LeaseTimes
 from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
 from bot.ownership.ports import HeartbeatResponse, InboxEvent, Route, Routed, RoutedEvent, TakenLane
+from bot.ownership.spreading import Spreading
 from bot.ownership.write_history import WriteReport
 from tests.support.engine import Engine, Stale, Tables
 
@@ -66,6 +67,8 @@ class Host:
     timer: int = 0
     limits: list[tuple[float, int]] = field(default_factory=list)  # of its share, as used
     demand: int = 0
+    spreading: Spreading = field(default_factory=Spreading)
+    live: dict[Lane, int] = field(default_factory=dict)  # live answers, as far as the lane is its own
 
     def local(self, now: float) -> float:
         return self.rate * now + self.offset
@@ -259,7 +262,7 @@ class Cluster:
         self._follow(host, changes)
 
     def _restart(self, host: Host) -> None:
-        host.membership = self._member(host.name)
+        host.membership, host.spreading = self._member(host.name), Spreading()
         self._arm(host)
 
     def _follow(self, host: Host, changes: Changes) -> None:
@@ -285,10 +288,18 @@ class Cluster:
                 lambda platform=platform, most=most: self.engine.take(caller, platform, most),  # type: ignore[misc]
                 lambda taken: self._taken(host, taken, local),
             )
-        surplus = member.surplus(local, lambda lane: True)
-        if surplus:
-            member.let_go([grant.lane for grant in surplus])
-            self._release(host, surplus)
+        self._spread(host, local)
+
+    def _spread(self, host: Host, local: float) -> None:
+        """Give up, or close, what is too much; `host.live` are its live answers."""
+        member = host.membership
+        live = {lane: count for lane, count in host.live.items() if member.owned(lane) is not None}
+        host.spreading.saw(live, local)
+        move = host.spreading.next_move(member, live, local)
+        if move.close is not None:
+            member.begin_release(move.close)
+        if move.give_up:
+            self._release(host, member.let_go(move.give_up))
 
     def _reaped(self, host: Host) -> None:
         host.membership.reaped(host.local(self.now))
@@ -341,7 +352,11 @@ class Cluster:
         if member.may_begin(event.lane, local):
             self._handle(host, event, lambda _: self._acknowledge(event))
             return
-        caller, may_take, may_keep = member.caller(), member.may_take(local), not member.is_stopping
+        caller, may_take, may_keep = (
+            member.caller(),
+            member.may_take(local),
+            not (member.is_stopping or member.is_releasing(event.lane)),
+        )
         self.call(
             host,
             lambda: self.engine.route(caller, event, may_take=may_take, may_keep=may_keep),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import md5
 
 from bot.ownership.lanes import FreeLane, Grant, Lane, LaneCounts, taking_order
 from bot.ownership.lease import EngineTime
@@ -41,6 +42,9 @@ class ProcessRow:
     is_dead: bool = False
     held_until: float = 0.0  # after its end
     settings: dict[str, str] = field(default_factory=dict)
+    is_stopping: bool = False
+    owned: Mapping[str, int] = field(default_factory=dict)
+    settled_at: str = ""  # the epoch at which it might take lanes
 
 
 @dataclass
@@ -101,6 +105,8 @@ class Engine:
         row.demands = {limit: report.demand for limit, report in beat.shares.items()}
         row.held = {limit: report.in_use for limit, report in beat.shares.items()}
         row.settings = dict(settings or {})
+        row.is_stopping, row.owned = beat.is_stopping, beat.owned
+        row.settled_at = beat.epoch if beat.may_take and beat.epoch == str(self.epoch) else ""
         self.tables.processes[beat.process] = row
         for owned, report in beat.writes.items():
             lane = self.tables.lanes.get(owned.lane)
@@ -110,7 +116,9 @@ class Engine:
         lanes = frozenset(
             Grant(lane, each.fence) for lane, each in self.tables.lanes.items() if each.owner == beat.process
         )
-        counts = {platform: self._counts(platform) for platform in beat.platforms}
+        counts = {platform: self._with_peers(platform, beat.process) for platform in beat.platforms}
+        others = [each for process, each in self.tables.processes.items() if process != beat.process]
+        is_settled = any(not each.is_dead and each.settled_at == str(self.epoch) for each in others)
         lapses_in = min(
             (
                 each.seen_at + each.lease_seconds - now if each.seen_at <= now + each.lease_seconds else -1.0
@@ -120,7 +128,7 @@ class Engine:
             default=math.inf,
         )
         has_events, different = bool(self.events(beat.process, 1)), self._different_settings(row)
-        return HeartbeatResponse(self.now, lanes, counts, granted, has_events, lapses_in, different)
+        return HeartbeatResponse(self.now, lanes, counts, granted, has_events, lapses_in, different, is_settled)
 
     def _different_settings(self, row: ProcessRow) -> frozenset[str]:
         live = [each.settings for each in self.tables.processes.values() if not each.is_dead]
@@ -149,6 +157,17 @@ class Engine:
         granted = grant(self.limits[limit], reported, target, others) if may_grow else min(target, reported)
         own.held[limit] = max(granted, reported)
         return granted
+
+    def _with_peers(self, platform: str, process: str) -> LaneCounts:
+        members = [
+            each
+            for each, row in self.tables.processes.items()
+            if not row.is_dead and platform in row.platforms and not row.is_stopping
+        ]
+        owned = [row.owned.get(platform) for row in map(self.tables.processes.__getitem__, members) if row.may_take]
+        least = min((each for each in owned if each is not None), default=None)
+        rank = sum(_order(platform, each) < _order(platform, process) for each in members)
+        return replace(self._counts(platform), members=len(members), rank=rank, least=least)
 
     def _counts(self, platform: str) -> LaneCounts:
         lanes = [row for lane, row in self.tables.lanes.items() if lane.platform == platform]
@@ -278,3 +297,7 @@ class Engine:
         for lane in self.tables.lanes.values():
             if lane.owner == process:
                 lane.owner, lane.free_since = None, self.clock()
+
+
+def _order(platform: str, process: str) -> str:
+    return md5(f"{platform}{process}".encode(), usedforsecurity=False).hexdigest()

@@ -134,6 +134,9 @@ class IdleUser(LaneUser):
     def lane_won(self, lane: Lane, session: str) -> None:
         pass
 
+    def lane_closed(self, lane: Lane) -> None:
+        pass
+
     def lane_lost(self, lane: Lane) -> None:
         pass
 

@@ -121,6 +121,25 @@ async def test_a_process_without_shards_is_ready() -> None:
         assert (process.platform.ready, world.double.gateway.connections) == (True, 0)
 
 
+async def test_questions_in_a_closed_shard_are_its_next_owners() -> None:
+    """Its session goes on behind the last journalled event, so the next owner receives them, and each is heard once."""
+    world = World()
+    async with world.double.running(), world.process(takes=2) as old, world.process() as new:
+        world.ask(0, "before?")
+        await world.inbox.wait_for()
+        old.platform.lane_closed(lane("0/2"))
+        world.ask(0, "closed?")
+        world.ask(1, "elsewhere?")
+        await world.inbox.wait_for(2)
+        assert world.inbox.questions == ["before?", "elsewhere?"]
+        old.lanes.release(lane("0/2"))
+        world.table.give(lane("0/2"), new.lanes)
+        await world.inbox.wait_for(3)
+
+        assert world.inbox.questions == ["before?", "elsewhere?", "closed?"]
+        assert len(world.double.gateway.resumes) == 1
+
+
 async def test_a_released_shard_is_resumed_by_another_process() -> None:
     """The next owner resumes the session, and answers what was asked meanwhile, once; nobody begins a new session."""
     world = World()

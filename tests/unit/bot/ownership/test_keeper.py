@@ -7,7 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -77,6 +77,7 @@ class Process:
         options = KeeperOptions((PLATFORM,), limits={"memory": self})
         self.keeper = Keeper(self.connection, self, options, lambda: f"{name}.{next(numbers)}")
         self.lost: list[Lane] = []
+        self.closed: list[Lane] = []
         self.sessions: list[str] = []  # as left by the earlier owners
         self._stack = AsyncExitStack()
 
@@ -86,6 +87,9 @@ class Process:
     def lane_won(self, lane: Lane, session: str) -> None:
         self.sessions.append(session)
         self.turns.start(self._recover(lane), f"recovery {lane}")
+
+    def lane_closed(self, lane: Lane) -> None:
+        self.closed.append(lane)
 
     def lane_lost(self, lane: Lane) -> None:
         self.lost.append(lane)
@@ -331,6 +335,47 @@ async def test_a_new_process_gets_its_part_of_idle_lanes() -> None:
         found.append(await Process("b", world).start())
         await until(lambda: len(found[1].keeper.lanes) == 3, seconds=90.0)
         assert len(found[0].keeper.lanes) == 3
+
+
+async def test_processes_that_start_together_share_evenly() -> None:
+    """Nothing has to move afterwards: the first one past its grace period leaves the others their part."""
+    async with processes(ready=False) as (world, found):
+        for number in range(6):
+            world.engine.add_lanes(PLATFORM, [f"W{number}"], replace=False)
+        for name in ("a", "b", "c"):
+            found.append(await Process(name, world).start())
+            await asyncio.sleep(0.7)
+        await until(lambda: sum(len(each.keeper.lanes) for each in found) == 6, seconds=10.0)
+        assert [len(each.keeper.lanes) for each in found] == [2, 2, 2]
+        assert not any(each.lost for each in found)
+
+
+async def test_a_new_process_takes_free_lanes_at_once() -> None:
+    """Another one is past its grace period, so what the engine says is certain. It reaps nobody."""
+    async with processes("a") as (world, found):
+        found.append(await Process("b", world).start())
+        await until(lambda: found[1].keeper.is_ready, seconds=0.5)
+        assert await found[1].keeper.route(event())
+
+
+async def test_a_lane_that_is_always_busy_moves_to_a_process_without_any() -> None:
+    """Its questions wait for the next owner from then on. The live answers end first."""
+    async with processes("a") as (world, found):
+        first = found[0]
+        world.script[:] = words(400)
+        for name in ("W", "W2"):
+            assert await first.keeper.route(RoutedEvent(Lane(PLATFORM, name), name, b""))
+            question = turn(name, conversation=name)
+            question = replace(question, key=replace(question.key, workspace=name))
+            await first.turns.receive(question.key, name)
+            first.turns.accept(question, first._channel(Lane(PLATFORM, name)))
+        found.append(await Process("b", world).start())
+        await until(lambda: bool(first.closed), seconds=10.0)
+        (closed,) = first.closed
+        assert not await first.keeper.route(RoutedEvent(closed, "later", b""))
+        assert not world.journal.ends
+        await until(lambda: found[1].keeper.owns(closed), seconds=25.0)
+        await until(lambda: world.handled["later"] == 1, seconds=2.0)
 
 
 async def test_shares_follow_demand() -> None:
