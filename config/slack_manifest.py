@@ -42,6 +42,11 @@ _WITH_OAUTH: Mapping[str, str] = MappingProxyType(
             "#       Manage Distribution: activate public distribution, for workspaces other than the app's own"
         ),
         "oauth_config:": "{line}\n  redirect_urls:\n    - {redirect}",
+        "      - tokens_revoked": (
+            "{line}\n"
+            "      - team_access_granted # a workspace was added to an organisation's installation\n"
+            "      - team_access_revoked # it was taken away"
+        ),
         "  org_deploy_enabled: false": "  org_deploy_enabled: true # one installation for a whole organisation",
         "  token_rotation_enabled: false": "  token_rotation_enabled: true # cannot be switched off again",
     }

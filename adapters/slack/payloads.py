@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from adapters.shared.json_fields import Json, as_object, object_field, string_field
 
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)")
+_ACCESS_EVENTS = frozenset({"team_access_granted", "team_access_revoked"})
 # Its own name for the number of deliveries before this one, as in Socket Mode's envelopes.
 _RETRY = "retry_attempt"
 
@@ -50,6 +51,16 @@ def _teams_in(payload: Json) -> Iterator[str]:
     yield string_field(payload, "context_team_id")
     yield string_field(user, "team_id")
     yield string_field(view, "team_id")
+
+
+def organisation_in(payload: Json) -> str:
+    """The organisation whose installation got or lost workspaces, if an event says so; else empty.
+
+    Such an event belongs to no workspace (https://docs.slack.dev/reference/events/team_access_granted).
+    """
+    if string_field(object_field(payload, "event"), "type") not in _ACCESS_EVENTS:
+        return ""
+    return string_field(payload, "enterprise_id")
 
 
 def shared_mentions(payload: Json) -> Sequence[str]:

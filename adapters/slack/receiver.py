@@ -18,7 +18,16 @@ from adapters.shared.json_fields import Json
 from adapters.shared.log_throttle import LogThrottle
 from adapters.slack.bolt_app import dispatch, response_to_form
 from adapters.slack.events.mentions import PLATFORM
-from adapters.slack.payloads import Delivery, decode, encode, id_of, is_foreign, shared_mentions, teams_in
+from adapters.slack.payloads import (
+    Delivery,
+    decode,
+    encode,
+    id_of,
+    is_foreign,
+    organisation_in,
+    shared_mentions,
+    teams_in,
+)
 from adapters.slack.tokens import BotTokens, SoleToken
 from adapters.slack.workspaces import Workspace, Workspaces
 from bot.errors import Forbidden, Retryable, ServiceError
@@ -139,6 +148,9 @@ class Receiver:
         return BoltResponse(status=DECLINED)
 
     async def _receive(self, delivery: Delivery) -> BoltResponse:
+        if organisation := organisation_in(delivery.payload):
+            self.workspaces.access_changed(organisation)
+            return BoltResponse(status=ACCEPTED)
         lane = self._directory.known(delivery.payload) or await self._directory.find(delivery.payload)
         if lane is None:
             if count := self._foreign.count():

@@ -35,6 +35,10 @@ class BotTokens(Protocol):
         """
         return False
 
+    async def access_changed(self, organisation: str) -> None:  # noqa: ARG002 (nothing to compare)
+        """An organisation's installation got or lost workspaces: compare those known. Raises `Retryable`."""
+        return
+
     async def team_of_bot(self, user: str) -> str:  # noqa: ARG002 (not known)
         """The workspace with this bot user; empty if it is unknown. Raises `Retryable`.
 

@@ -35,6 +35,10 @@ UNLIMITED = frozenset(
     ]
 )
 
+# Methods that act in one workspace, and need its id with the token of an organisation; with another token Slack ignores
+# it. The rest of ours name a channel, a user or a file. https://docs.slack.dev/reference/methods/usergroups.list
+OF_A_TEAM = frozenset({"usergroups.list"})
+
 # The SDK logs every request and answer at DEBUG; people's words do not belong in a log.
 SDK_LOG = logging.getLogger("adapters.slack.sdk")
 SDK_LOG.setLevel(logging.INFO)
@@ -61,16 +65,20 @@ class WebApi:
         token: str | None = None,
         session: aiohttp.ClientSession | None = None,
         limit: Budget | None = None,
+        *,
+        team: str = "",
     ) -> None:
         """By default with the token of `options`, and with connections of its own, which `close` closes.
 
         `limit` is the last one of each write. Those without a permit of their own are refused while it is closed.
+        `team` is the workspace meant, if the token may be an organisation's.
         """
         self._app_token = options.app_token
         self.api_url = options.api_url
         self._owns_session = session is None
         self._session = session or open_session(options)
         self._limit = limit
+        self._team = team
         self._is_over = False
         self.sdk = AsyncWebClient(
             token=options.bot_token if token is None else token,
@@ -108,6 +116,8 @@ class WebApi:
     async def read(self, method: str, params: dict[str, Any]) -> ApiResponse:
         """Call a method without side effects."""
         self._check(method)
+        if method in OF_A_TEAM and self._team:
+            params = {**params, "team_id": self._team}
         with translated(method, once=False):
             return _response(await self.sdk.api_call(method, http_verb="GET", params=params))
 

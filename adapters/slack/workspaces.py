@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -272,7 +272,7 @@ class Workspaces:
             self._removed(lane)
             raise
         last = self._lanes.limit(lane)
-        web = WebApi(self._options, token, services.session, last)
+        web = WebApi(self._options, token, services.session, last, team=lane.name)
         me = self.tokens.identity(lane.name) or await identify(web)
         # An org-wide installation's token tells the organisation; the workspace is that of the lane.
         me = replace(me, team=lane.name)
@@ -282,22 +282,36 @@ class Workspaces:
         log.info("Slack: this is user %s in workspace %s", me.user, me.team)
         return Handlers(state, services.inbox, lambda: self._removed(lane))
 
-    # -------------------------------------------------------------------------------------------------------- the end
+    # ------------------------------------------------------------------------------------- changes of installations
+
+    def access_changed(self, organisation: str) -> None:
+        """Slack reports that an organisation's installation got or lost workspaces."""
+        what = f"the workspaces of organisation {organisation}"
+        self._begin(self._patiently(what, lambda: self.tokens.access_changed(organisation)))
 
     def _removed(self, lane: Lane) -> None:
         """Slack reports the end of an installation."""
-        if self._group is not None:
-            self._group.create_task(self._forget(lane))
+        self._begin(self._patiently(f"the end of workspace {lane.name}", lambda: self._forget(lane)))
 
     async def _forget(self, lane: Lane) -> None:
+        if await self.tokens.removed(lane.name):
+            await self._lanes.withdraw(lane)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        if self._group is not None:
+            self._group.create_task(work)
+        else:
+            work.close()
+
+    async def _patiently(self, what: str, store: Callable[[], Awaitable[None]]) -> None:
+        """Store a change once that is possible."""
         attempt = 0
         while True:
             try:
-                if await self.tokens.removed(lane.name):
-                    await self._lanes.withdraw(lane)
+                await store()
             except Retryable as failure:
                 attempt += 1
-                log.warning("Slack: the end of workspace %s is not stored yet (%s)", lane.name, failure)
+                log.warning("Slack: %s cannot be stored yet (%s)", what, failure)
                 await asyncio.sleep(self._delay.seconds(attempt, failure.retry_after))
             else:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -118,6 +119,39 @@ async def test_workspaces_come_and_go_while_the_program_runs(database: str) -> N
     assert not any("Traceback" in line for line in running.lines)
     secrets = [CLIENT_SECRET, KEY, *double.oauth.tokens]
     assert not any(secret in line for line in running.lines for secret in secrets)
+
+
+async def test_an_organisation_grants_and_revokes_workspaces(database: str) -> None:
+    """A workspace gets its lane with the event and is answered, with names of its groups; a revoked one loses it."""
+    box()
+    double = two_workspaces()
+    (other,) = double.neighbours
+    assert double.oauth is not None
+    double.oauth.organisations["E1"] = granted = [double.world.team]
+    double.oauth.bots["E1"] = other.world.bot_user, other.world.bot_id
+    other.oauth = double.oauth
+
+    async def lanes_are(names: list[str]) -> None:
+        while [row["name"] for row in await read_rows(database, LANES)] != names:
+            await asyncio.sleep(0.05)
+
+    model = OpenAIDouble(default=Answer("Because."))
+    async with model, double.running(), program(double, model, database) as running:
+        await install(double, "E1")
+        await lanes_are(["T1"])
+        granted.append("T2")
+        outer: dict[str, object] = {"team_id": None, "enterprise_id": "E1", "authorizations": []}
+        double.event({"type": "team_access_granted", "team_ids": ["T2"]}, **outer)
+        await lanes_are(["T1", "T2"])
+        crew = other.world.group("crew")
+        question = ask(other, f"does <!subteam^{crew}> know?")
+        await until(partial(is_answered, other, question))
+        assert "@crew" in str(model.requests[-1])
+        granted.remove("T1")
+        double.event({"type": "team_access_revoked", "team_ids": ["T1"]}, **outer)
+        await lanes_are(["T2"])
+        assert await running.stop() == 0
+    assert ("usergroups.list", "missing_argument") not in other.refused
 
 
 async def test_installations_outlive_the_program(database: str) -> None:

@@ -69,6 +69,9 @@ SCOPES: Final[Mapping[str, str]] = {
     "reactions.list": "reactions:read",
     "usergroups.list": "usergroups:read",
 }
+# Methods that need `team_id` with an organisation's token
+# (https://docs.slack.dev/reference/methods/usergroups.list, https://api.slack.com/enterprise/apps/changes-apis).
+OF_A_TEAM: Final = frozenset({"usergroups.list", "reactions.list"})
 HISTORY_SCOPES: Final[Mapping[str, str]] = {
     "channel": "channels:history",
     "group": "groups:history",
@@ -117,6 +120,7 @@ class SlackDouble(SlackSurface, SlackFiles):
     edit_error = ""  # what edits are answered: edit_window_closed, cant_update_message
     refuses = ""  # a text with these words is answered msg_too_long, however short
     edit_window = math.inf  # seconds after a post in which it may be edited
+    whole = False  # whether the bot token is an organisation's
     api_url = ""  # while running
 
     def __init__(
@@ -443,6 +447,11 @@ class SlackDouble(SlackSurface, SlackFiles):
             raise Refused(error)
         if self.revoked:
             raise Refused(self.revoked)
+        if method in OF_A_TEAM and self._is_whole(token):
+            self._need_team(arguments.get("team_id"))
+        self._need_scopes(method, arguments)
+
+    def _need_scopes(self, method: str, arguments: Json) -> None:
         if method in SCOPES:
             self._need(self.scopes, SCOPES[method])
         if method in ("conversations.replies", "conversations.history"):
@@ -453,6 +462,17 @@ class SlackDouble(SlackSurface, SlackFiles):
     def _has_token(self, token: str) -> bool:
         """Whether a token is one of this workspace."""
         return token == self.bot_token or (self.oauth is not None and self.oauth.is_of(token, self.world.team))
+
+    def _is_whole(self, token: str) -> bool:
+        """Whether a token is an organisation's."""
+        issued = self.oauth.tokens.get(token) if self.oauth is not None else None
+        return self.whole or (issued is not None and issued.installed.is_whole)
+
+    def _need_team(self, team: object) -> None:
+        if not team:
+            raise Refused("missing_argument", arg="team_id")
+        if team != self.world.team:
+            raise Refused("team_access_not_granted")
 
     def _need(self, scopes: set[str], scope: str) -> None:
         if scope not in scopes:

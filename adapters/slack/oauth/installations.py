@@ -252,6 +252,15 @@ class Installations(BotTokens):
             log.warning("Slack: the end of the app in %s is not certain (%s)", team, failure)
             return False
 
+    @override
+    async def access_changed(self, organisation: str) -> None:
+        """Slack's list counts, not that of the event, which may be late. So two lists are read in turn."""
+        async with self._locks.hold(organisation):
+            try:
+                await self._refresh_teams(organisation)
+            except Permanent as failure:
+                log.warning("Slack: the workspaces of %s are not known (%s)", organisation, failure)
+
     async def _is_over(self, team: str) -> bool:
         installation = await self._store.find(team)
         if installation is None:

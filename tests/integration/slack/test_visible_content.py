@@ -164,6 +164,17 @@ async def test_names_of_channels_and_groups() -> None:
         assert len(double.transcript.of(path="usergroups.list")) == 1
 
 
+async def test_names_of_groups_with_the_token_of_an_organisation() -> None:
+    """Slack needs to know which workspace's groups are meant."""
+    double = SlackDouble()
+    double.whole = True
+    ann, place, team = double.world.user("Ann"), double.world.channel("im"), double.world.group("oncall")
+    async with double.running(), connected(double) as (_, inbox):
+        double.say(place, f"is <!subteam^{team}> there?", author=ann)
+        turn, _ = await inbox.turn(1)
+        assert turn.question.text == "is @oncall there?"
+
+
 async def test_missing_scopes_are_named_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Without the scopes ids remain, no turn waits or fails, and the log names each scope once."""
     double = SlackDouble()

@@ -48,6 +48,8 @@ def test_oauth_adds_what_many_workspaces_need() -> None:
     http, oauth = flat(parsed(manifest(URL))), flat(parsed(manifest(URL, oauth=True)))
     assert dict(oauth.items() - http.items()) == {
         "/oauth_config/redirect_urls/0": "https://bot.example.com/slack/oauth_redirect",
+        "/settings/event_subscriptions/bot_events/11": "team_access_granted",
+        "/settings/event_subscriptions/bot_events/12": "team_access_revoked",
         "/settings/org_deploy_enabled": True,
         "/settings/token_rotation_enabled": True,
     }

@@ -337,6 +337,27 @@ async def test_a_workspace_leaves_its_organisation() -> None:
         assert sorted(one.won.lost) == ["T1", "T2", "T3"]
 
 
+async def test_events_tell_the_workspaces_of_an_organisation() -> None:
+    """One that joins or leaves is known at once; events for others, and late ones, change nothing."""
+    async with processes() as (server, store, (one,)):
+        server.organisations["E1"] = joined = ["T1"]
+        await install(server, one, "E1")
+        joined.append("T2")
+        await one.installations.access_changed("E1")
+        await one.installations.access_changed("E9")
+        assert one.won.lanes == ["T1", "T2"]
+        joined.remove("T1")
+        await asyncio.gather(one.installations.access_changed("E1"), one.installations.access_changed("E1"))
+        assert one.won.lost == ["T1"]
+        assert await store.teams() == ["T2"]
+        server.faults.add("", "auth.teams.list", Kind.STATUS, status=503)
+        with pytest.raises(Retryable):
+            await one.installations.access_changed("E1")
+        server.uninstall("E1")
+        await one.installations.access_changed("E1")
+        assert await store.teams() == ["T2"]  # app_uninstalled tells of the end
+
+
 async def test_a_new_installation_elsewhere_is_noticed() -> None:
     """A token replaced through another process is read within a minute."""
     async with processes(2) as (server, _, (one, two)):
