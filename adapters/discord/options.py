@@ -50,6 +50,9 @@ class SharingOptions:
     # The same for all channels, if a shard's owner has died and left its session. An owner is declared dead 5 s after
     # its last heartbeat, which it sends each second; so by then all windows of a killed one are over.
     takeover_hold_seconds: float = 1.0
+    # Longest wait of a read for a share of the bot's requests. After an outage of the engine, shares begin after two
+    # waits of about five seconds.
+    share_seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class DiscordOptions:
     gateway_url: str = ""
     # Write timeout. Discord answers in 0.1 to 0.5 s; after two windows a write is repeated with newer text anyway.
     write_seconds: float = 10.0
-    # History timeout, including waits for rate limits. After this the answer starts without the missing messages.
+    # History timeout, including waits for rate limits, but not for a first share of them. After this the answer starts
+    # without the missing messages.
     read_seconds: float = 10.0
     # Between login attempts with a token revoked in mid-run. Discord bans an address after 10,000 rejected requests in
     # ten minutes; this makes ten.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 
 from typing_extensions import override
@@ -251,6 +251,14 @@ class BotLimits:
         if shared is not None:
             self.requests, self.lookups = shared, shared.lookups
         self.active_lookups = 0
+        self._shared = shared
+
+    async def wait_for_share(self, seconds: float) -> None:
+        """Wait until this process may send requests, `seconds` at most."""
+        if self._shared is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._shared.opened()
 
 
 class Budgets:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import discord
@@ -149,6 +150,16 @@ class BotState:
         """A thread in the guild data. Events are handled without a login, too, so its lack raises nothing."""
         known = self.current.get_channel(int(thread)) if self.current is not None else None
         return known if isinstance(known, discord.Thread) else None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """The time of one read; after it, raises `TimeoutError`. It begins once this process may send requests at all.
+
+        After an outage of the engine nobody may for some seconds, and a read would give up before.
+        """
+        await self.budgets.bot.wait_for_share(self.options.sharing.share_seconds)
+        async with asyncio.timeout(self.options.read_seconds):
+            yield
 
     async def wait_for_guild(self, guild: str) -> None:
         """Wait until a guild's data has arrived, for at most `GUILD_SECONDS`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from bot.rate_limits.rolling_window import RollingWindow
 from bot.rate_limits.watched import WatchedLimit
 
@@ -23,6 +25,17 @@ class SharedWindow(RollingWindow, WatchedLimit):
         self._limit = limit
         if has_grown:
             self._wake()
+
+    async def opened(self) -> None:
+        """Wait until any writes are allowed."""
+        changed = asyncio.Event()
+        self.watch(changed.set)
+        try:
+            while not self._limit:
+                changed.clear()
+                await changed.wait()
+        finally:
+            self.unwatch(changed.set)
 
     def spent(self, now: float) -> int:
         """Writes that count still, and those in flight."""

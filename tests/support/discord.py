@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from adapters.discord import DiscordOptions, DiscordPlatform, SharingOptions
+from adapters.discord import DiscordOptions, DiscordPlatform, SharedRequests, SharingOptions
 from adapters.discord import file_hosts as hosts_of
 from adapters.discord.interactions.command_sync import CommandHashes
 from adapters.discord.state import BotState
@@ -101,10 +101,11 @@ async def bot_at_work(
     change: Callable[[DiscordOptions], DiscordOptions] = lambda options: options,
     file_hosts: frozenset[str] = frozenset(),
     interactions: Interactions | None = None,
+    shared: SharedRequests | None = None,
 ) -> AsyncIterator[Bot]:
     """A connected bot. `prepare` is called before it connects; files come from `file_hosts`, too.
 
-    `interactions` take the place of the bot's recording ones.
+    `interactions` take the place of the bot's recording ones. `shared` is its share of the whole bot's requests.
     """
     double = DiscordDouble()
     bot = Bot(double)
@@ -113,7 +114,7 @@ async def bot_at_work(
     prepare(bot)
     async with double.running():
         options = change(options_for(double))
-        async with platform_at_work(bot, options, file_hosts=file_hosts, interactions=interactions):
+        async with platform_at_work(bot, options, file_hosts=file_hosts, interactions=interactions, shared=shared):
             yield bot
 
 
@@ -125,11 +126,12 @@ async def platform_at_work(
     file_hosts: frozenset[str] = frozenset(),
     hashes: CommandHashes | None = None,
     interactions: Interactions | None = None,
+    shared: SharedRequests | None = None,
 ) -> AsyncIterator[DiscordPlatform]:
     """A (new) process of the bot, connected."""
     options = options or options_for(bot.double)
     attachments = Attachments(AttachmentLimits(), hosts=file_hosts | hosts_of(options))
-    bot.platform = platform = DiscordPlatform(options, attachments, hashes)
+    bot.platform = platform = DiscordPlatform(options, attachments, hashes, global_limit=shared)
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(platform.run(bot.inbox, interactions or bot.interactions))

@@ -6,7 +6,6 @@ The journal keeps no text. Over REST a message comes without its author's roles 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +30,7 @@ async def read_question(state: BotState, key: TurnKey) -> MessagePosted:
     """
     budgets, client = state.budgets, state.client
     try:
-        async with asyncio.timeout(state.options.read_seconds):
+        async with state.reading():
             await state.wait_for_guild(key.workspace)
             channel = await channel_of(state, key)
             async with spending(budgets.channel(key.channel).get, budgets.global_limit):

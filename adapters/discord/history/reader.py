@@ -5,7 +5,6 @@ No read fails an answer: after an error or timeout, the history is the cached pa
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +38,7 @@ class HistoryReader:
         state, bot_id, unread = self._state, self._state.bot_id, ""
         limit = min(limit, MESSAGES_PER_CHANNEL - 1)
         try:
-            async with asyncio.timeout(state.options.read_seconds):
+            async with state.reading():
                 if channel.kind is ChannelKind.CHANNEL:
                     await self._read_chain(question, limit)
                 else:
@@ -87,7 +86,7 @@ class HistoryReader:
         try:
             if state.owns_thread(channel.id):
                 return True
-            async with asyncio.timeout(state.options.read_seconds):
+            async with state.reading():
                 await self._read_channel(question, PAGE_SIZE)
                 await self._read_starter(question, channel)
         except (Failure, TimeoutError) as failure:
@@ -101,7 +100,7 @@ class HistoryReader:
     async def replied_to(self, message: DiscordMessage) -> DiscordMessage | None:
         """The replied-to message; None if it was deleted or is unreadable."""
         try:
-            async with asyncio.timeout(self._state.options.read_seconds):
+            async with self._state.reading():
                 return await self._message(message.channel, message.reply_to, message.guild)
         except (Failure, TimeoutError) as failure:
             log.warning("cannot read the message replied to by message %s: %r", message.id, failure)
@@ -111,7 +110,7 @@ class HistoryReader:
         """A label for the replied-to message, and its files unless the history has them."""
         state = self._state
         try:
-            async with asyncio.timeout(state.options.read_seconds):
+            async with state.reading():
                 older = await self._message(question.channel, question.reply_to, question.guild)
         except (Failure, TimeoutError) as failure:
             log.info("cannot read the message replied to by message %s: %r", question.id, failure)
@@ -172,7 +171,7 @@ class HistoryReader:
     async def is_deleted(self, channel: str, message: str, guild: str) -> bool:
         """Whether a message was deleted; false if that cannot be read."""
         try:
-            async with asyncio.timeout(self._state.options.read_seconds):
+            async with self._state.reading():
                 return await self._message(channel, message, guild) is None
         except (Failure, TimeoutError):
             return False

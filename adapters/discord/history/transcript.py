@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from adapters.discord.events.message import READABLE_TYPES, DiscordMessage
@@ -28,7 +27,7 @@ async def read_transcript(state: BotState, first: DiscordMessage, *, until: str)
     """
     lines, after, note = [_line(first, state.bot_id)], int(first.id), ""
     try:
-        async with asyncio.timeout(state.options.read_seconds):
+        async with state.reading():
             for number in range(MAX_PAGES):
                 limit = state.budgets.global_limit
                 page = await read_after(state, first.channel, after, guild=first.guild, limit=limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ async def read_quoted_question(state: BotState, key: TurnKey, messages: Sequence
     if not messages:
         raise NotFound("nothing shows the question of this command")
     try:
-        async with asyncio.timeout(state.options.read_seconds):
+        async with state.reading():
             return await _read(state, key, messages)
     except TimeoutError as error:
         raise OutcomeUnknown("reading the question of a command again: timeout") from error

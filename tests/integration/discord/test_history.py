@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from adapters.discord import SharedRequests
 from adapters.shared.attachments import NOT_THERE
 from bot.conversation import Image, OmittedAttachment, Text
 from bot.ports import Body, Channel
@@ -166,6 +168,23 @@ async def test_reads_keep_to_the_limit() -> None:
 
         assert [message.text for message in history.messages][-5:] == ["4", "5", "6", "7", "8"]
         assert (history.truncated, bot.double.limited) == (True, [])
+
+
+@pytest.mark.sockets
+async def test_a_read_waits_for_the_first_share() -> None:
+    """After an outage of the engine nobody may send requests for longer than a read lasts: the history is whole."""
+    shared = SharedRequests()
+    shared.set_limit(45)
+    async with bot_at_work(change=lambda options: replace(options, read_seconds=0.5), shared=shared) as bot:
+        dm = bot.double.world.dm(bot.ada)
+        bot.double.say(dm, "before", author=bot.ada, quiet=True)
+        bot.double.say(dm, "well?", author=bot.ada)
+        [(_, channel)] = await bot.inbox.wait_for()
+        shared.set_limit(0)
+        asyncio.get_running_loop().call_later(1.0, shared.set_limit, 45)
+        history = await channel.history(10)
+
+        assert ([message.text for message in history.messages], history.unread) == (["before"], "")
 
 
 @pytest.mark.sockets
