@@ -10,6 +10,7 @@ from adapters.discord import SharedRequests
 from adapters.postgres import Engine
 from adapters.postgres.ownership import PostgresOwnership
 from adapters.prometheus import PrometheusRecorder
+from adapters.slack import OWNED_WRITES
 from bot.conversation import TurnKey
 from bot.ownership.access import Lanes, SoleOwner
 from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
@@ -85,7 +86,7 @@ def make_shared_ownership(settings: Settings, engine: Engine, recorder: Promethe
     ownership = PostgresOwnership(engine, totals, settings_digests(settings))
     metrics = recorder.add_ownership(settings.platforms)
     times = LeaseTimes(settings.journal.lease_seconds)
-    options = KeeperOptions(settings.platforms, times, limits, metrics)
+    options = KeeperOptions(settings.platforms, times, limits, metrics, {"slack": OWNED_WRITES})
     keeper = Keeper(ownership, work, options, new_process_id)
     metrics.add_status(keeper.status)
     windows = {name: each.window for name, each in limits.items()}

@@ -18,11 +18,13 @@ from adapters.slack.http_requests import EVENTS, PATH
 from adapters.slack.messages.renderer import SlackMarkdown
 from adapters.slack.options import SlackOptions, file_hosts
 from adapters.slack.platform import SlackPlatform
+from adapters.slack.rate_limits import OWNED_WRITES
 from adapters.slack.tokens import BotTokens
 
 __all__ = [
     "EVENTS",
     "NOT_OVER_HTTP",
+    "OWNED_WRITES",
     "PATH",
     "BotTokens",
     "RequestUrlToCheck",

@@ -50,6 +50,10 @@ POST_SECONDS = 1.05
 TIER_3_READS = 45
 TIER_4_READS = 90
 TIER_2_READS = 15
+# Most writes in a workspace between two heartbeats of its owner. Its next owner counts all of them under each method,
+# unless the owner stops in order. Slack's limits allow five a second, streams included. Counted for each of twenty live
+# answers, they would take all 50 edits of a minute, and all stops of streams with six.
+OWNED_WRITES = 8
 # Channels with a remembered budget of posts. After 5,000 other channels the oldest one has long recovered.
 CHANNELS = 5_000
 

@@ -65,12 +65,13 @@ class SharedLimit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeeperOptions:
-    """All choices. `limits` are this process's shared limits by name."""
+    """All choices. `limits` are this process's shared limits by name; `allowances` are those of `LaneRecords`."""
 
     platforms: tuple[str, ...]
     times: LeaseTimes = field(default_factory=LeaseTimes)
     limits: Mapping[str, SharedLimit] = field(default_factory=dict)
     recorder: OwnershipRecorder = field(default_factory=NoOwnershipRecorder)
+    allowances: Mapping[str, int] = field(default_factory=dict)
 
 
 class Keeper:
@@ -86,7 +87,7 @@ class Keeper:
         self._new_process = new_process
         self._member = self._new_member()
         self._inbox = InboxReader(ownership, user, options.recorder, self._call_limit)
-        self.records = LaneRecords(options.times.write_seconds)
+        self.records = LaneRecords(options.times.write_seconds, options.allowances)
         self._unreleased: dict[Grant, bool] = {}  # given up by us, and not yet by the engine; whether we wrote there
         self._spreading = Spreading()
         self._fails = False
@@ -231,8 +232,7 @@ class Keeper:
         member, now, live = self._member, _now(), self._user.live_answers()
         self._spreading.saw(live, now)
         reports = self.records.reports(member.lanes, live, now)
-        limits = self._options.limits
-        loads = {name: Load(limit.window.spent(now), limit.demand()) for name, limit in limits.items()}
+        loads = {name: Load(limit.window.spent(now), limit.demand()) for name, limit in self._options.limits.items()}
         sent = member.heartbeat(now, reports, loads)
         self.records.promise(sent.heartbeat.number, reports)
         return sent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from weakref import WeakValueDictionary
 
 from typing_extensions import override
@@ -46,8 +47,10 @@ class _LaneRecord:
 class LaneRecords:
     """The limits and call logs of lanes. A lane's objects stay the same as long as somebody holds them."""
 
-    def __init__(self, write_seconds: float) -> None:
+    def __init__(self, write_seconds: float, allowances: Mapping[str, int] = MappingProxyType({})) -> None:
+        """`allowances` are the greatest ones by platform; without one, it grows with the live answers."""
         self._write_seconds = write_seconds
+        self._allowances = allowances
         self._limits: WeakValueDictionary[Lane, LaneLimit] = WeakValueDictionary()
         self._logs: WeakValueDictionary[Lane, LaneCallLog] = WeakValueDictionary()
         self._records: dict[Lane, _LaneRecord] = {}
@@ -96,10 +99,15 @@ class LaneRecords:
         reports: dict[Grant, WriteReport] = {}
         for grant in grants:
             record = self._records[grant.lane]
-            report = record.log.history.report(now, allowance_for(live.get(grant.lane, 0)))
+            report = record.log.history.report(now, self._allowance(grant.lane, live.get(grant.lane, 0)))
             if report.calls or record.limit.differs_from(report.allowance) or record.session != record.stored:
                 reports[grant] = replace(report, session=record.session)
         return reports
+
+    def _allowance(self, lane: Lane, live: int) -> int:
+        """The most writes in a lane with so many live answers until the next report."""
+        allowance = allowance_for(live)
+        return min(allowance, self._allowances.get(lane.platform, allowance))
 
     def promise(self, number: int, reports: Mapping[Grant, WriteReport]) -> None:
         """The heartbeat with these reports is sent."""

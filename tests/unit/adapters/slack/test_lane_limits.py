@@ -9,15 +9,17 @@ import pytest
 from typing_extensions import override
 
 from adapters.slack.options import SlackOptions
-from adapters.slack.rate_limits import POST_SECONDS, RememberedLimits, spending, spending_write
+from adapters.slack.rate_limits import OWNED_WRITES, POST_SECONDS, RememberedLimits, spending, spending_write
 from adapters.slack.state import make_budgets
 from adapters.slack.web_api import WebApi
 from bot.callbacks import no_op
 from bot.errors import NotOwner, ServiceError
 from bot.ownership.lane_records import LaneRecords
-from bot.ownership.lanes import Lane
+from bot.ownership.lanes import Grant, Lane
+from bot.ownership.ports import TakenLane
+from bot.ownership.write_history import StoredReport
 from bot.ports import RateLimitLog, Verb
-from bot.rate_limits import RenewableLimit
+from bot.rate_limits import Budget, RenewableLimit
 
 FOREVER = 1e9
 OPTIONS = SlackOptions("xoxb-1")
@@ -118,6 +120,31 @@ async def test_a_workspace_won_again_counts_each_call_once() -> None:
             count += 1
         left.append(count)
     assert left == [20, 20]
+
+
+def permits(limit: Budget) -> int:
+    """The final writes that a limit allows now; it spends them."""
+    now, count = asyncio.get_running_loop().time(), 0
+    while limit.ready_at(now, final=True) <= now:
+        limit.spend(now)
+        limit.record_response(now)
+        count += 1
+    return count
+
+
+async def test_the_next_owner_can_write_soon_after_a_kill() -> None:
+    """Whatever the number of live answers, a killed owner leaves 42 of 50 edits and 12 of 20 stops of streams."""
+    dead, next_owner = (LaneRecords(3.0, {"slack": OWNED_WRITES}) for _ in range(2))
+    lane, now = Lane("slack", "T1"), asyncio.get_running_loop().time()
+    grant = Grant(lane, 1)
+    dead.won(TakenLane(grant), now)
+    [report] = dead.reports([grant], {lane: 30}, now).values()
+    next_owner.won(TakenLane(Grant(lane, 2), StoredReport(report, 5.0)), now + 5.0)
+    limits = RememberedLimits("T1", next_owner.log(lane))
+    edits, streams = limits.edits(SlackOptions("xoxb-1", edits="window")), limits.streams()
+    await limits.recall()
+
+    assert (permits(edits), permits(streams[Verb.STOP])) == (42, 12)
 
 
 async def test_a_lost_workspace_is_not_called_again() -> None:
