@@ -39,8 +39,9 @@ class SharingOptions:
     # Requests of the whole bot in any second, in all processes.
     per_second: int = GLOBAL_PER_SECOND
     # Between two new sessions with the same remainder of shard and `max_concurrency`. Discord permits one in 5 s
-    # (https://docs.discord.com/developers/events/gateway#rate-limiting); the margin covers the way there.
-    identify_seconds: float = 5.1
+    # (https://docs.discord.com/developers/events/gateway#rate-limiting). Two processes differ in their ways there and
+    # in their load: with 5.1 s, one on a busy machine came 4.99 s after another.
+    identify_seconds: float = 5.5
     # Between queries for unfinished turns of other processes. They leave them whenever they stop or crash, so the
     # query repeats for ever; it is small.
     recovery_interval_seconds: float = 2.0
