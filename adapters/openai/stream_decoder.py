@@ -19,6 +19,7 @@ from collections.abc import Callable
 import jiter
 
 from adapters.openai.errors import SDK_ERRORS, ServerError, unexpected_body
+from adapters.openai.event_template import EventTemplate
 from adapters.openai.payload import EventDecoder
 from adapters.openai.read_coalescing import CoalescedReader
 from adapters.openai.sse import BYTE_ORDER_MARK, DONE, MAX_EVENT_BYTES, ErrorData, EventSplitter, ParsedData
@@ -62,6 +63,7 @@ class StreamDecoder:
         self._decoder = decoder
         self._decode_response = decode_response
         self._splitter = EventSplitter()
+        self._template = EventTemplate()
         self._head: bytes | None = b""  # bytes before the format is known; None afterwards
         self._body: list[bytes] | None = None  # chunks of a body without streaming
         self._size = 0  # of the body, in bytes
@@ -187,7 +189,7 @@ class StreamDecoder:
         deltas: list[Delta] = []
         plain: list[str] = []  # since the last event with more than text
         texts: list[str] = []  # since the last delta of another type
-        decoder = self._decoder
+        decoder, template = self._decoder, self._template
         try:
             for data in events:
                 if len(data) < MAX_KEEPALIVE_BYTES:
@@ -196,11 +198,13 @@ class StreamDecoder:
                         break
                     if word in KEEPALIVE_DATA:
                         continue
-                if type(data) is ErrorData:
-                    raise ServerError.parse(data.decode(errors="replace")).failure()
-                event = data.value if type(data) is ParsedData else parse_event(data)
-                if text := decoder.plain_text(event):  # nearly always
+                if decoder.finish is None and type(data) is not ErrorData and (text := template.text(data)):
+                    plain.append(text)  # nearly always
+                    continue
+                event = _value_of(data)
+                if text := decoder.plain_text(event):
                     plain.append(text)
+                    template.learn(data, text)
                     continue
                 self._feed_plain(plain, texts, deltas)
                 was_finished = decoder.finish is not None
@@ -251,6 +255,13 @@ class StreamDecoder:
                     pass
         except STREAM_ERRORS as error:
             log.debug("ignoring %s after the last event", type(error).__name__)
+
+
+def _value_of(data: bytes) -> object:
+    """The JSON of an event. Raises the `Failure` of an event named ``error``, and as `parse_event` does."""
+    if type(data) is ErrorData:
+        raise ServerError.parse(data.decode(errors="replace")).failure()
+    return data.value if type(data) is ParsedData else parse_event(data)
 
 
 def parse_event(data: bytes) -> object:
