@@ -5,6 +5,7 @@ Rendering happens here when a permit is available, never ahead of it. Timing and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -137,16 +138,17 @@ class Answer:
         return self.next_draft is None and self.frozen is None and self.reconciler.count < self.limits.messages
 
     @property
-    def overflows(self) -> bool:
-        """Whether the text needs another message, and the last one may stay as posted: it is full enough.
+    def overflows_beyond(self) -> float:
+        """The length of the text above which it needs another message, and the last one may stay as posted.
 
-        No earlier message may have stayed so with its buttons, since taking them away is an edit after the end.
+        Infinite if it may not: it must be full enough. No earlier message may have stayed so with its buttons, since
+        taking them away is an edit after the end.
         """
         shown, bodies = self.last_shown, self.reconciler.bodies
         if shown is None or not bodies or any(body.controls for body in bodies[:-1]):
-            return False
+            return math.inf
         limit, size = self._channel.caps.limit, len(bodies[-1].text)
-        return size >= limit * _FULL_ENOUGH and size + self.draft.length - self.characters_of(shown) > limit
+        return limit - size + self.characters_of(shown) if size >= limit * _FULL_ENOUGH else math.inf
 
     def roll_over(self) -> None:
         """Leave the last message as posted, and continue in a new one."""

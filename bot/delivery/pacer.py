@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
 from bot.callbacks import no_op, returns_false
@@ -75,9 +75,14 @@ class Pacer:
                         decision.reply.roll_over()
                     else:
                         self._start(decision.reply, now, writes)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(self._scheduler.next_at(now)):
-                        await self._changed.wait()
+                # A timer that sets the event: a timeout would cancel this task, at twice the processor time.
+                next_at = self._scheduler.next_at(now)
+                timer = None if next_at is None else loop.call_at(next_at, self._changed.set)
+                try:
+                    await self._changed.wait()
+                finally:
+                    if timer is not None:
+                        timer.cancel()
 
     @contextmanager
     def admitted(self, reply: Reply) -> Iterator[None]:

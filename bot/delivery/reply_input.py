@@ -119,7 +119,7 @@ class ReplyInput(ReplyState):
         answer, timing = self._answer, self._timing
         draft = answer.next_draft or answer.draft
         self._reopen()
-        had, did_overflow = draft.length, self.overflows
+        had = draft.length
         fits = draft.feed(text)
         text_length = draft.length - had
         if draft is answer.next_draft:
@@ -137,7 +137,7 @@ class ReplyInput(ReplyState):
             self.finish(Ending.LIMIT, now)  # more text could not be shown
         elif timing.verb is None or timing.is_preview:
             self._look()
-        elif not did_overflow and self.overflows:
+        elif had <= self._overflows_beyond < draft.length:
             self.listeners.due()
 
     def _feed_preview(self, text: str, now: float, policy: WritePolicy) -> None:

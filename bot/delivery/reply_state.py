@@ -149,7 +149,13 @@ class ReplyState:
     @property
     def overflows(self) -> bool:
         """Whether the due edit only fills up a message, since its text needs another one."""
-        return self._timing.verb is Verb.EDIT and not self._timing.in_flight and self._answer.overflows
+        return self._answer.draft.length > self._overflows_beyond
+
+    @property
+    def _overflows_beyond(self) -> float:
+        """The length of the text above which the due edit overflows; infinite if none is due."""
+        is_due = self._timing.verb is Verb.EDIT and not self._timing.in_flight
+        return self._answer.overflows_beyond if is_due else math.inf
 
     def backlog(self, now: float) -> float:
         """Total waiting time of unwritten text, in character-seconds."""

@@ -21,9 +21,7 @@ async def send(
     """
     has_files = write.body is not None and bool(write.body.files)
     try:
-        # A look-up waits for its own read limit, possibly longer than any write.
-        async with asyncio.timeout(policy.lookup_seconds):
-            found = await _find(write, channel, reconciler) if write.lookup else None
+        found = await _find(write, channel, reconciler, policy) if write.lookup else None
         async with asyncio.timeout(policy.file_seconds if has_files else policy.write_seconds):
             await _send(write, found, channel, reconciler, on_posted)
     except OutcomeUnknown:
@@ -34,8 +32,10 @@ async def send(
         raise OutcomeUnknown(f"no answer to a {write.verb.value} in time") from error
 
 
-async def _find(write: Write, channel: Channel, reconciler: Reconciler) -> str | None:
-    found = await channel.find(write.key, reconciler.messages_before(write.index))
+async def _find(write: Write, channel: Channel, reconciler: Reconciler, policy: WritePolicy) -> str | None:
+    # A look-up waits for its own read limit, possibly longer than any write.
+    async with asyncio.timeout(policy.lookup_seconds):
+        found = await channel.find(write.key, reconciler.messages_before(write.index))
     if found is None:
         reconciler.end_lookups()  # posts are made in order: there is no later one either
     return found
