@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from adapters.openai.loop_throttle import LoopThrottle
 from bot.ports import NextWriteAt, at_once
 
 # Pauses ended in one iteration of the loop: the reads behind them take two to five milliseconds, and a request to this
@@ -85,7 +85,8 @@ class ReadCoalescer:
     def __init__(self, options: CoalescingOptions) -> None:
         self.options = options
         self.open_streams = 0
-        self.throttle = LoopThrottle(READS_PER_ITERATION)
+        self._resting: dict[float, list[ByteSource]] = {}  # by the time of their next read; one timer for each
+        self._due: deque[ByteSource] = deque()  # their time has come
 
     def interval(self, age: float) -> float:
         """Seconds between two reads of a stream whose words began `age` seconds ago."""
@@ -111,6 +112,26 @@ class ReadCoalescer:
             return before_write
         slot = options.slot / min(1 + self.open_streams // options.streams_per_slot, options.max_slots)
         return round((now + interval) / slot) * slot
+
+    def resume_at(self, at: float, source: ByteSource) -> None:
+        """Read a paused source again from this loop time on, as soon as the loop has time for it."""
+        sources = self._resting.get(at)
+        if sources is None:
+            sources = self._resting[at] = []
+            asyncio.get_running_loop().call_at(at, self._end_rest, at)
+        sources.append(source)
+
+    def _end_rest(self, at: float) -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._resume_due)
+        self._due += self._resting.pop(at)
+
+    def _resume_due(self) -> None:
+        """Resume as many as one iteration of the loop has time for; the rest in the next ones."""
+        for _ in range(min(READS_PER_ITERATION, len(self._due))):
+            self._due.popleft().resume()
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._resume_due)
 
 
 class CoalescedReader:
@@ -145,9 +166,13 @@ class CoalescedReader:
     async def read(self) -> bytes:
         """The next bytes, possibly delayed; empty at the end. Raises an error after all bytes before it."""
         loop = asyncio.get_running_loop()
-        if (seconds := self._seconds_to_rest(loop.time())) > 0 and self._source.pause():
-            await self._rest(seconds)
-        received = await self._source.read()
+        if (at := self._next_read_at(now := loop.time())) > now and self._source.pause():
+            self._coalescer.resume_at(at, self._source)
+        try:
+            received = await self._source.read()
+        except asyncio.CancelledError:
+            self._source.resume()
+            raise
         now = loop.time()
         gap = (now - self._read_at) / (received.count(b"data:") or 1)
         # Averaged, since one late read says little about a stream, and a busy loop delays all of them.
@@ -155,22 +180,12 @@ class CoalescedReader:
         self._read_at, self._is_full = now, len(received) >= FULL_READ
         return received
 
-    def _seconds_to_rest(self, now: float) -> float:
-        """How long a fast stream's socket is left alone now; zero for other streams."""
+    def _next_read_at(self, now: float) -> float:
+        """Until when a fast stream's socket is left alone; `now` for other streams."""
         if self.urgent or self._is_full:
-            return 0.0
+            return now
         coalescer = self._coalescer
         interval = coalescer.interval(now - self._began)
         if self._event_gap * EVENTS_PER_READ > interval:
-            return 0.0
-        return coalescer.next_read_at(now, interval, self._next_write_at(now)) - now
-
-    async def _rest(self, seconds: float) -> None:
-        """Leave the paused socket alone for so long, and until the loop has time for the next read."""
-        throttle = self._coalescer.throttle
-        try:
-            await asyncio.sleep(seconds)
-            if not throttle.try_acquire():
-                await throttle.acquire_later()
-        finally:
-            self._source.resume()
+            return now
+        return coalescer.next_read_at(now, interval, self._next_write_at(now))
