@@ -6,7 +6,7 @@ is made from the newest text. Lost endings, duplicated text and racing edits can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bot.delivery.open_streams import appended, stopped, stream_write
@@ -57,6 +57,11 @@ class Reconciler:
             self._posts += 1
         if self.frozen:
             self.detach()
+
+    @property
+    def shown(self) -> Mapping[str, Body]:
+        """What our messages show, by id, as far as known."""
+        return {posted.id: posted.body for posted in self._posted if posted.id and posted.body is not None}
 
     @property
     def messages(self) -> tuple[str, ...]:

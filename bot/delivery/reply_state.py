@@ -15,7 +15,7 @@ from bot.delivery.phases import Event, Phase, transition
 from bot.delivery.reconciler import Reconciler
 from bot.delivery.stake import Stake, final_verb
 from bot.delivery.write_timing import FailureStreak, WriteTiming
-from bot.ports import Channel, Verb
+from bot.ports import Body, Channel, Verb
 from bot.rate_limits import Budget
 
 
@@ -50,6 +50,11 @@ class ReplyState:
     def messages(self) -> tuple[str, ...]:
         """The ids of the messages known to exist."""
         return self._reconciler.messages
+
+    @property
+    def shown(self) -> Mapping[str, Body]:
+        """What the messages show, by id, as far as known."""
+        return self._reconciler.shown
 
     @property
     def all_messages(self) -> tuple[str, ...]:

@@ -49,6 +49,11 @@ class TurnJournal:
         return self.durable or not self._journal.persistent
 
     @property
+    def shared(self) -> bool:
+        """Whether several processes use the journal at once."""
+        return self._journal.shared
+
+    @property
     def durable(self) -> bool:
         """Whether another process continues the turns that this one leaves unfinished."""
         return self._journal.durable and not self.degraded

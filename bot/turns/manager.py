@@ -33,6 +33,7 @@ from bot.turns.live import LiveTurn, running_turn, waiting_turn
 from bot.turns.lost_turns import LostTurns
 from bot.turns.pending import PendingTurn
 from bot.turns.queues import TurnQueues
+from bot.turns.repeated_edits import RepeatedEdits
 from bot.turns.runner import TurnRunner
 from bot.turns.start_gate import StartGate
 from bot.turns.stopping import StopRequests
@@ -59,8 +60,9 @@ class TurnManager(Inbox):
         """`ready` tells by a platform's name whether its events arrive; `processor_time`: see `StartGate`."""
         self.config = config
         self._journal = TurnJournal(journal)
+        repeated = RepeatedEdits(self._journal, self._start_later, config.writing.write_seconds)
         self._runner = TurnRunner(
-            config, completion, self._journal, recorder, wall_clock=wall_clock, ready=ready, hooks=hooks
+            config, completion, self._journal, recorder, repeated, wall_clock=wall_clock, ready=ready, hooks=hooks
         )
         self._recorder = recorder
         self._random = random_
@@ -312,6 +314,13 @@ class TurnManager(Inbox):
             work.close()
             raise RuntimeError("turns are accepted only while `run` runs")
         self._group.create_task(work, name=name)
+
+    def _start_later(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run a task unless the process stops, which leaves it out."""
+        if self.accepting:
+            self._start(work, name)
+        else:
+            work.close()
 
     async def _work(self, conversation: str) -> None:
         """Run a conversation's turns one after the other until its queue is empty."""

@@ -33,6 +33,7 @@ from bot.turns.config import TurnConfig
 from bot.turns.hooks import QuotaDecision, TurnHooks
 from bot.turns.journaling import TurnJournal
 from bot.turns.pending import PendingTurn, RunningTurn
+from bot.turns.repeated_edits import RepeatedEdits
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class TurnRunner:
         completion: Completion,
         journal: TurnJournal,
         recorder: Recorder,
+        repeated: RepeatedEdits,
         *,
         wall_clock: Callable[[], datetime],
         ready: Callable[[str], bool],
@@ -73,6 +75,7 @@ class TurnRunner:
         self._ready = ready  # whether a platform's events arrive, by its name
         # Conversations that were notified of omitted or unreadable history; the oldest first.
         self._notified_conversations: dict[str, None] = {}
+        self._repeated = repeated
         self._interrupted = False
         self.running: dict[str, RunningTurn] = {}
 
@@ -119,6 +122,7 @@ class TurnRunner:
             await self._answer(pending, reply, pacer, admission.unfinished)
             ending, messages = reply.ending or Ending.DONE, len(reply.messages)
             self._journal.remember_messages(key, reply.all_messages)
+            self._repeated.schedule(pending, reply, admission.unfinished)
         except NotOwner:
             await self._leave(pending)
             return

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.test_postgres import environment, whole
 from tests.e2e.test_program import SlackPlace, numbered
+from tests.servers.limits import Kind
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.support.postgres import read_rows
 from tests.support.process import Running, bot
@@ -81,6 +82,23 @@ async def test_the_other_process_completes_the_answer_of_a_killed_owner(database
         await pair.other.says("recovering unfinished turns")
         assert loop.time() - killed < 7.0
         await until(lambda: whole(pair.place, question))
+        assert len(pair.place.answers(question)) == 1
+        assert await pair.other.stop() == 0
+    assert await endings(database) == ["done"]
+
+
+async def test_a_write_of_the_killed_owner_that_arrives_last_is_replaced(database: str) -> None:
+    """Slack applies it nine seconds late, over the whole answer. Readers see the whole answer again soon after."""
+    async with two_processes(database) as pair:
+        question = await pair.begin()
+        faults = pair.place.double.faults
+        faults.add("POST", r"/chat\.update$", Kind.HELD, seconds=9.0)
+        await until(lambda: bool(faults.fired))
+        pair.owner.process.kill()
+        await pair.other.says("turn ended")
+        await until(lambda: whole(pair.place, question))
+        await until(lambda: not whole(pair.place, question), seconds=15.0)
+        await until(lambda: whole(pair.place, question), seconds=15.0)
         assert len(pair.place.answers(question)) == 1
         assert await pair.other.stop() == 0
     assert await endings(database) == ["done"]

@@ -162,6 +162,7 @@ class Kind(Enum):
     DELAY = auto()  # no fault at all, only late: applied and answered after `seconds`
     GARBLED = auto()  # applied, and answered 200 with what is not JSON
     STATUS_AFTER = auto()  # applied, then answered with `status`, `headers` and `body`
+    HELD = auto()  # as `DELAY`, and applied even if the client has gone meanwhile
     LATE = auto()  # no fault at all: applied at once, answered after `seconds`
 
 
@@ -242,6 +243,11 @@ async def faulted(plan: FaultPlan, request: web.Request, handler: Handler) -> we
     return await _suffer(fault, request, handler)
 
 
+async def _after(seconds: float, request: web.Request, handler: Handler) -> web.StreamResponse:
+    await asyncio.sleep(seconds)
+    return await handler(request)
+
+
 async def _suffer(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     match fault.kind:
         case Kind.STATUS:
@@ -252,6 +258,9 @@ async def _suffer(fault: Fault, request: web.Request, handler: Handler) -> web.S
         case Kind.DELAY:
             await asyncio.sleep(fault.seconds)
             return await handler(request)
+        case Kind.HELD:
+            await request.read()
+            return await asyncio.shield(_after(fault.seconds, request, handler))
         case Kind.LATE:
             response = await handler(request)
             await asyncio.sleep(fault.seconds)
