@@ -288,6 +288,10 @@ class PersonalRecords(Protocol):
         """The keys of a person's stored questions."""
         ...
 
+    async def erasures(self, after: int) -> Collection[int]:
+        """The numbers of erasures in the audit log after this number. Concurrent ones may appear out of order."""
+        ...
+
     async def forgotten(self, turns: Sequence[str]) -> Collection[str]:
         """Which of these questions, by digest, were asked by people forgotten since."""
         ...

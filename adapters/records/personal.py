@@ -14,6 +14,9 @@ from bot.records import AuditEntry, Subject
 # Begins the random id of an erased person in the audit log; a trigger accepts nothing else.
 FORGOTTEN = "forgotten-"
 
+# The action of an erasure in the audit log.
+FORGET = "forget"
+
 # Questions looked up by one statement: older versions of SQLite take 999 parameters.
 TURNS_AT_ONCE = 500
 
@@ -109,6 +112,12 @@ def questions_of(user: Subject) -> Script[Sequence[TurnKey]]:
     return [TurnKey(*row) for row in rows]
 
 
+def erasures(after: int) -> Script[Collection[int]]:
+    """The audit log's numbers of erasures after this one."""
+    rows = yield from select("SELECT id FROM records.audit WHERE id > $1 AND action = $2", after, FORGET)
+    return [row[0] for row in rows]
+
+
 def forgotten(turns: Sequence[str]) -> Script[Collection[str]]:
     """Those of these questions without a person."""
     found: list[str] = []
@@ -128,5 +137,5 @@ def erase(user: Subject, at: float) -> Script[str]:
     random_id = FORGOTTEN + secrets.token_hex(8)
     for statement in _ERASURES:
         yield from change(statement, user.platform, user.id, *([random_id] if "$3" in statement else []))
-    yield from append_audit(AuditEntry(at, user.platform, "", random_id, "forget", f"user:{random_id}"))
+    yield from append_audit(AuditEntry(at, user.platform, "", random_id, FORGET, f"user:{random_id}"))
     return random_id

@@ -117,6 +117,10 @@ class ScriptedRecords(RecordStore, ABC):
         return await self._engine.run(personal.questions_of(user))
 
     @override
+    async def erasures(self, after: int) -> Collection[int]:
+        return await self._engine.run(personal.erasures(after))
+
+    @override
     async def forgotten(self, turns: Sequence[str]) -> Collection[str]:
         return await self._engine.run(personal.forgotten(turns))
 

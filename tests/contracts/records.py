@@ -344,7 +344,10 @@ class RecordsContract(ABC):
             await self.fill(records, "U1")
             await self.fill(records, "U2")
             before = await records.totals(UsageFilter(platform="slack"))
+            assert not await records.erasures(0)
             random_id = await records.erase(DANA)
+            (erasure,) = await records.erasures(0)
+            assert not await records.erasures(erasure)
             assert not any((await records.rows_of(DANA)).values())
             assert all((await records.rows_of(ELI)).values())
             assert await records.forgotten([key(number).digest for number in range(700)]) == [key(1).digest]

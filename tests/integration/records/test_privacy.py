@@ -139,7 +139,9 @@ async def test_an_answer_stops_where_another_process_forgot_its_person() -> None
     async with (
         metered({}) as at,
         running_core(ScriptedModel([*words(400), Text("end"), Finish(FinishReason.STOP)]), hooks=at.hooks) as core,
-        ForgottenPeople(at.records, data_of(at, journal, core.turns), core.turns.live_turns),
+        ForgottenPeople(
+            at.records, data_of(at, journal, core.turns), lambda: core.turns.queues.accepted, core.turns.live_turns
+        ),
     ):
         core.turns.accept(turn("1"), FakeChannel())
         other = turn("2")
@@ -152,6 +154,26 @@ async def test_an_answer_stops_where_another_process_forgot_its_person() -> None
         assert [live.author.id for live in core.turns.live_turns()] == ["U2"]
         assert not any((await at.records.rows_of(DANA)).values())
         assert [each.action for each in await at.records.audit()] == ["forget", "forget"]
+        await core.idle()
+        assert [record.ending for record in core.recorder.records] == [Ending.STOPPED, Ending.DONE]
+
+
+async def test_an_answer_taken_over_stops_where_its_person_was_forgotten_before() -> None:
+    """No erasure follows the take-over, so each turn is looked up once; later ones of the person are answered."""
+    journal = MemoryJournal()
+    async with (
+        metered({}) as at,
+        running_core(ScriptedModel([*words(400), Text("end"), Finish(FinishReason.STOP)]), hooks=at.hooks) as core,
+        ForgottenPeople(
+            at.records, data_of(at, journal, core.turns), lambda: core.turns.queues.accepted, core.turns.live_turns
+        ),
+    ):
+        await at.meter.admit(turn("1"))  # by another process
+        await at.records.erase(DANA)
+        await asyncio.sleep(2)
+        core.turns.accept(turn("1"), FakeChannel())
+        await core.idle()
+        core.turns.accept(turn("2"), FakeChannel())
         await core.idle()
         assert [record.ending for record in core.recorder.records] == [Ending.STOPPED, Ending.DONE]
 
