@@ -61,7 +61,9 @@ async def open_handlers(
     usage = LedgerUsage(records, quotas, wall_clock)
     personal = make_personal_data(settings, records, journal, turns, wall_clock)
     if journal.shared:
-        await stack.enter_async_context(ForgottenPeople(records, personal, lambda: turns.queues.accepted, turns.live_turns))
+        await stack.enter_async_context(
+            ForgottenPeople(records, personal, lambda: turns.queues.accepted, turns.live_turns)
+        )
     chosen = settings.controls
     return CommandHandlers(
         HandlerPorts(records, usage, personal, turns),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Protocol, Self
 
@@ -43,7 +44,7 @@ class ForgottenPeople:
         self,
         store: ForgottenTurns,
         personal: PersonalData,
-        accepted: Callable[[], Set[str]],
+        accepted: Callable[[], AbstractSet[str]],
         live_turns: Callable[[], Sequence[LiveTurn]],
     ) -> None:
         """`accepted` are the digests of the turns before their end."""

@@ -13,7 +13,10 @@ class LaneHolder(Protocol):
     """Works in the lanes of this process."""
 
     def lane_of(self, key: TurnKey) -> Lane | None:  # noqa: ARG002 (no lanes)
-        """The lane of a turn, the unit of ownership between processes; None if the platform has no lanes."""
+        """The lane of a turn, the unit of ownership between processes; None if the platform has no lanes.
+
+        Turns of one workspace have the same lane.
+        """
         return None
 
     def lane_won(self, lane: Lane, session: str = "") -> None:  # noqa: ARG002 (no lanes)

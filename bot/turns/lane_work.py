@@ -79,8 +79,11 @@ class LaneWork(LaneUser):
 
     @override
     def live_answers(self) -> Mapping[Lane, int]:
-        lanes = (self.lane_of(key) for key in self._turns.left()) if self._turns is not None else ()
-        return Counter(lane for lane in lanes if lane is not None)
+        answers: Counter[Lane] = Counter()
+        for (platform, workspace), number in self._turns.left().items() if self._turns is not None else ():
+            if (lane := self.lane_of(TurnKey(platform, workspace, "", ""))) is not None:
+                answers[lane] += number
+        return answers
 
     @override
     async def handle(self, event: RoutedEvent) -> None:

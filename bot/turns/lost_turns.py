@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 
 from bot.conversation import TurnKey
 from bot.turns.pending import RunningTurn
@@ -16,19 +17,17 @@ class LostTurns:
         self._running = running
         self._queues = queues
 
-    def left(self) -> Iterator[TurnKey]:
-        """The turns that are not lost: running and waiting."""
-        running = self._running
-        yield from (each.turn.key for each in running.values() if not each.progress.is_abandoned)
-        for pending in self._queues.turns:
-            if pending.turn.key.digest not in running and not pending.progress.is_abandoned:
-                yield pending.turn.key
+    def left(self) -> Mapping[tuple[str, str], int]:
+        """The number of turns that are not lost, running and waiting, by platform and workspace."""
+        kept = (each.turn.key for each in self._running.values() if not each.progress.is_abandoned)
+        notices = (key for key in kept if key.digest not in self._queues.accepted)
+        return self._queues.by_workspace + Counter((key.platform, key.workspace) for key in notices)
 
     def abandon(self, concerns: Callable[[TurnKey], bool]) -> int:
         """End turns; returns their number."""
-        found = {each.turn.key.digest: each.progress for each in self._queues.turns if concerns(each.turn.key)}
-        for progress in found.values():
-            progress.is_abandoned = True
+        found = {each.turn.key.digest: each for each in self._queues.turns if concerns(each.turn.key)}
+        for pending in found.values():
+            self._queues.lose(pending)
         running = {digest: each for digest, each in self._running.items() if concerns(each.turn.key)}
         for each in running.values():
             each.abandon()

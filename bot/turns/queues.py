@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ class TurnQueues:
         self.by_conversation: dict[str, list[PendingTurn]] = {}
         self.accepted: set[str] = set()  # digests of turns until their end
         self.cancelled: set[str] = set()  # ... of waiting turns, stopped or deleted
+        self._lost: set[str] = set()  # ... of turns now another process's
+        self.by_workspace: Counter[tuple[str, str]] = Counter()  # turns not lost, by platform and workspace
         self._newest: dict[str, TurnKey] = {}  # the newest question of each conversation
 
     @property
@@ -31,6 +34,7 @@ class TurnQueues:
         """Add a turn; whether its conversation needs a worker."""
         conversation, question = pending.turn.conversation, pending.turn.key.question
         self.accepted.add(pending.turn.key.digest)
+        self.by_workspace[pending.turn.key.platform, pending.turn.key.workspace] += 1
         if not pending.turn.key.generation:
             self._newest.pop(conversation, None)
             self._newest[conversation] = question
@@ -43,10 +47,28 @@ class TurnQueues:
     def remove_first(self, conversation: str) -> None:
         """A turn has ended."""
         pending = self.by_conversation[conversation].pop(0)
-        self.accepted.discard(pending.turn.key.digest)
-        self.cancelled.discard(pending.turn.key.digest)
+        digest = pending.turn.key.digest
+        self.accepted.discard(digest)
+        self.cancelled.discard(digest)
+        if digest in self._lost:
+            self._lost.remove(digest)
+        else:
+            self._leave(pending.turn.key)
         pending.progress.shows.set()
         pending.progress.ended.set()
+
+    def lose(self, pending: PendingTurn) -> None:
+        """A turn is another process's. It stays in its queue until it has ended here."""
+        pending.progress.is_abandoned = True
+        if pending.turn.key.digest not in self._lost:
+            self._lost.add(pending.turn.key.digest)
+            self._leave(pending.turn.key)
+
+    def _leave(self, key: TurnKey) -> None:
+        workspace = key.platform, key.workspace
+        self.by_workspace[workspace] -= 1
+        if not self.by_workspace[workspace]:
+            del self.by_workspace[workspace]
 
     def is_newest(self, conversation: str, question: TurnKey) -> bool:
         """Whether no later question of this conversation is known."""
