@@ -30,7 +30,7 @@ from adapters.journal.postgres_values import (
     to_unfinished,
 )
 from adapters.journal.sql import CALL_RETENTION_SECONDS
-from adapters.postgres import Engine, Row
+from adapters.postgres import Engine, Priority, Row
 from adapters.postgres.migrations import require_migrated
 from bot.conversation import Ending, TurnKey
 from bot.errors import ConnectFailed, Failure, OutcomeUnknown, Permanent, ServiceError
@@ -254,9 +254,9 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
             case Accept():
                 raise AssertionError("accepted by `accept` alone")
 
-    async def _ask(self, statement: str, *values: object, urgent: bool = False) -> Sequence[Row]:
+    async def _ask(self, statement: str, *values: object, priority: Priority = Priority.ORDINARY) -> Sequence[Row]:
         try:
-            rows = await self._engine.fetch(statement, *values, urgent=urgent)
+            rows = await self._engine.fetch(statement, *values, priority=priority)
         except OutcomeUnknown as failure:
             self._memory.start_doubt()
             self._note(failure)
@@ -323,9 +323,9 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
     async def _probe(self) -> None:
         """Notice an outage and its end. After a fencing, go on under the new name."""
         try:
-            await self._engine.fetch(sql.PROBE, urgent=True)
+            await self._engine.fetch(sql.PROBE, priority=Priority.LEASE)
             if (process := self._process()) != self._owner:
-                await self._engine.fetch(sql.RENAME, self._owner, process, urgent=True)
+                await self._engine.fetch(sql.RENAME, self._owner, process, priority=Priority.LEASE)
                 self._owner = process
                 self._memory.failed()
         except Failure as failure:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from adapters.journal import postgres_statements as sql
 from adapters.journal.group_commit import GroupCommit
 from adapters.journal.postgres_values import encode_event, key_arrays, key_columns, plain
-from adapters.postgres import Row
+from adapters.postgres import Priority, Row
 from bot.conversation import Ending, TurnKey
 
 # A statement and its values. Raises as `adapters.postgres.Engine.fetch`.
@@ -96,14 +96,14 @@ class GroupedOperations:
     async def _accept(self, each: Acceptance) -> Accepted:
         messages = [plain(message) for message in each.messages]
         values = (encode_event(each.event), self._owner(), messages, each.is_doubtful)
-        (row,) = await self._ask(sql.ACCEPT, *key_columns(each.key), *values)
+        (row,) = await self._ask(sql.ACCEPT, *key_columns(each.key), *values, priority=Priority.FIRST)
         return Accepted(row["is_ours"], row["is_new"])
 
     async def _accept_all(self, group: Sequence[Acceptance]) -> Sequence[Accepted]:
         if len(group) == 1:
             return [await self._accept(group[0])]
         keys, events = key_arrays(each.key for each in group), [encode_event(each.event) for each in group]
-        rows = await self._ask(sql.ACCEPT_ALL, *keys, events, self._owner())
+        rows = await self._ask(sql.ACCEPT_ALL, *keys, events, self._owner(), priority=Priority.FIRST)
         return [Accepted(row["is_ours"], row["is_new"]) for row in rows]
 
     async def _add_messages(self, group: Sequence[Posted]) -> Sequence[None]:

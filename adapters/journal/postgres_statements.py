@@ -190,9 +190,11 @@ RELEASE = "UPDATE tickertape.turns SET owner = '' WHERE owner = $1 AND event IS 
 
 # ------------------------------------------------------------------------------------- calls and retention
 
+# Without a wait for the disk: calls matter for a minute.
 RECORD_CALLS = """
 INSERT INTO tickertape.calls (limit_name, at)
-SELECT name, clock_timestamp() - make_interval(secs => age) FROM unnest($1::text[], $2::float8[]) AS given (name, age)
+SELECT name, clock_timestamp() - make_interval(secs => age)
+FROM set_config('synchronous_commit', 'off', true), unnest($1::text[], $2::float8[]) AS given (name, age)
 """
 RECENT_CALLS = """
 SELECT extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM tickertape.calls

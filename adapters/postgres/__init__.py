@@ -6,5 +6,6 @@ Nothing here imports asyncpg until an `Engine` is opened, so a bot on SQLite nee
 from adapters.postgres.engine import Engine, Row, Session
 from adapters.postgres.errors import NotMigrated
 from adapters.postgres.options import PostgresOptions
+from adapters.postgres.priorities import Priority
 
-__all__ = ["Engine", "NotMigrated", "PostgresOptions", "Row", "Session"]
+__all__ = ["Engine", "NotMigrated", "PostgresOptions", "Priority", "Row", "Session"]

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from adapters.postgres.connecting import connect, import_asyncpg
 from adapters.postgres.errors import ErrorTranslator, ParameterRefused, PoolerFound, StandbyFound
 from adapters.postgres.options import PostgresOptions
+from adapters.postgres.priorities import Priority, PrioritySemaphore
 from bot.errors import ConnectFailed, Failure, Permanent, ServiceError
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class Engine:
         self._random = random_ or random.Random()  # noqa: S311 (it spreads retries; nothing secret is drawn)
         self._translator = ErrorTranslator(options.url)
         self._pool: Any = None
-        # One connection is for urgent calls: heartbeats must not queue behind a flood of questions.
-        self._ordinary = asyncio.Semaphore(max(options.connections - 1, 1))
+        # One connection is for heartbeats: they must not queue behind a flood of questions.
+        self._others = PrioritySemaphore(max(options.connections - 1, 1))
         # Whether a pooler may change the server's session between transactions; found out by the first connection.
         self.pooled = False
         self._failures = 0
@@ -99,30 +100,35 @@ class Engine:
     # ------------------------------------------------------------------------------------------------------ statements
 
     async def fetch(
-        self, query: str, *arguments: object, seconds: float | None = None, urgent: bool = False
+        self,
+        query: str,
+        *arguments: object,
+        seconds: float | None = None,
+        priority: Priority = Priority.ORDINARY,
     ) -> Sequence[Row]:
-        """The rows of one statement, in a transaction of its own. `seconds` replaces `call_seconds`.
-
-        An `urgent` call does not queue behind the others.
-        """
+        """The rows of one statement, in a transaction of its own. `seconds` replaces `call_seconds`."""
 
         async def work(connection: Any) -> Sequence[Row]:  # noqa: ANN401 (asyncpg has no types)
             rows: Sequence[Row] = await connection.fetch(query, *arguments)
             return rows
 
         try:
-            return await self._run_single(work, seconds, urgent=urgent)
+            return await self._run_single(work, seconds, priority)
         except PoolerFound:
             if self.pooled:
                 raise
             await self._become_pooled()
-            return await self._run_single(work, seconds, urgent=urgent)
+            return await self._run_single(work, seconds, priority)
 
     async def fetch_row(
-        self, query: str, *arguments: object, seconds: float | None = None, urgent: bool = False
+        self,
+        query: str,
+        *arguments: object,
+        seconds: float | None = None,
+        priority: Priority = Priority.ORDINARY,
     ) -> Row | None:
         """The first row of one statement, or None."""
-        rows = await self.fetch(query, *arguments, seconds=seconds, urgent=urgent)
+        rows = await self.fetch(query, *arguments, seconds=seconds, priority=priority)
         return rows[0] if rows else None
 
     async def fetch_value(self, query: str, *arguments: object, seconds: float | None = None) -> Any:  # noqa: ANN401 (of any column's type)
@@ -146,8 +152,8 @@ class Engine:
                 raise
             await connection.execute("COMMIT")
 
-    async def _run_single(self, work: Callable[[Any], Awaitable[T]], seconds: float | None, *, urgent: bool) -> T:
-        async with self._connection(seconds, urgent=urgent) as connection:
+    async def _run_single(self, work: Callable[[Any], Awaitable[T]], seconds: float | None, priority: Priority) -> T:
+        async with self._connection(seconds, priority) as connection:
             if not self.pooled:
                 return await work(connection)
             await connection.execute(self.options.begin())
@@ -163,7 +169,7 @@ class Engine:
     # ----------------------------------------------------------------------------------------------------- connections
 
     @asynccontextmanager
-    async def _connection(self, seconds: float | None, *, urgent: bool = False) -> AsyncIterator[Any]:
+    async def _connection(self, seconds: float | None, priority: Priority = Priority.ORDINARY) -> AsyncIterator[Any]:
         """A connection, for at most `seconds` with the wait for it. One with an unknown state is not used again."""
         if self._pool is None:
             raise ServiceError(f"{self.place}: it is closed")
@@ -171,8 +177,8 @@ class Engine:
         async with AsyncExitStack() as stack:
             with self._translator.translating(connecting=True):
                 async with asyncio.timeout_at(deadline):
-                    if not urgent:
-                        await stack.enter_async_context(self._ordinary)
+                    if priority is not Priority.LEASE:
+                        await stack.enter_async_context(self._others.hold(priority))
                     connection = await self._pool.acquire()
             stack.push_async_callback(self._pool.release, connection)
             try:

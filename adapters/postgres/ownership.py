@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from adapters.postgres.engine import Engine
 from adapters.postgres.listener import listen
+from adapters.postgres.priorities import Priority
 from bot.errors import ServiceError
 from bot.ownership.lanes import Grant, Lane, LaneCounts
 from bot.ownership.lease import EngineTime
@@ -108,7 +109,7 @@ class PostgresOwnership(Ownership):
             None if known is not None and self._has_settings else self._settings,
             heartbeat.is_stopping,
             json.dumps(dict(heartbeat.owned)),
-            urgent=True,
+            priority=Priority.LEASE,
         )
         found = _json(row)
         if found["state"] == "stale":
@@ -123,12 +124,16 @@ class PostgresOwnership(Ownership):
 
     @override
     async def reap(self, caller: Caller) -> Sequence[str]:
-        rows = await self._engine.fetch(_REAP, caller.process, caller.heard.epoch, caller.heard.seconds)
+        rows = await self._engine.fetch(
+            _REAP, caller.process, caller.heard.epoch, caller.heard.seconds, priority=Priority.FIRST
+        )
         return [str(row["reap"]) for row in rows]
 
     @override
     async def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:
-        row = await self._engine.fetch_row(_TAKE, caller.process, caller.heard.epoch, platform, most)
+        row = await self._engine.fetch_row(
+            _TAKE, caller.process, caller.heard.epoch, platform, most, priority=Priority.FIRST
+        )
         return [_taken(each) for each in _json(row)]
 
     @override
@@ -143,18 +148,19 @@ class PostgresOwnership(Ownership):
             event.body,
             may_take,
             may_keep,
+            priority=Priority.FIRST,
         )
         found = _json(row)
         return Routed(Route.QUEUED) if found is None else Routed(Route.MINE, _taken(found))
 
     @override
     async def release(self, process: str, lanes: Mapping[Grant, WriteReport | None]) -> None:
-        await self._engine.fetch(_RELEASE, process, _written(lanes))
+        await self._engine.fetch(_RELEASE, process, _written(lanes), priority=Priority.FIRST)
 
     @override
     async def events(self, process: str, most: int, without: Collection[Lane] = ()) -> Sequence[InboxEvent]:
         lanes = [lane.platform for lane in without], [lane.name for lane in without]
-        rows = await self._engine.fetch(_EVENTS, process, most, *lanes)
+        rows = await self._engine.fetch(_EVENTS, process, most, *lanes, priority=Priority.FIRST)
         return [
             InboxEvent(row["number"], RoutedEvent(Lane(row["platform"], row["lane"]), row["event"], row["body"]))
             for row in rows

@@ -20,7 +20,10 @@ from adapters.records.values import (
 from bot.conversation import TurnKey
 from bot.ledger import CounterKey, CounterState, LedgerEntry, Limit, Refusal, Reservation, Unit
 
-RESERVE = f"SELECT refused, notify FROM {PREFIX}reserve($1)"  # noqa: S608 (constants)
+# Without a wait for the disk, since the model is asked next. A crash of the database within the second frees the room.
+RESERVE = f"""
+SELECT refused, notify FROM set_config('synchronous_commit', 'off', true), {PREFIX}reserve($1)
+"""  # noqa: S608 (constants)
 SETTLE = f"SELECT {PREFIX}settle($1)"
 READ_COUNTERS = f"""
 SELECT scope, owner, period, questions, tokens, money, reserved_tokens, reserved_money FROM {PREFIX}counters

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from adapters.postgres import Engine, PostgresOptions
+from adapters.postgres import Engine, PostgresOptions, Priority
 from adapters.postgres.listener import listen
 from bot.backoff import Backoff
 from bot.errors import ConnectFailed, OutcomeUnknown, Permanent, ServiceError
@@ -116,15 +116,31 @@ async def test_a_held_lock_is_given_up(bare_database: str) -> None:
         assert not isinstance(failed.value, OutcomeUnknown)
 
 
-async def test_an_urgent_call_does_not_queue_behind_a_flood(bare_database: str) -> None:
+async def test_a_heartbeat_does_not_queue_behind_a_flood(bare_database: str) -> None:
     """Otherwise the busiest process would miss its heartbeats, and be declared dead."""
     async with engine(bare_database) as opened, asyncio.TaskGroup() as group:
         flood = [group.create_task(opened.fetch("SELECT pg_sleep(20)")) for _ in range(100)]
         await until(lambda: opened.busy == 2)
-        assert await opened.fetch("SELECT 1", urgent=True)
+        assert await opened.fetch("SELECT 1", priority=Priority.LEASE)
         assert not any(each.done() for each in flood)
         for each in flood:
             each.cancel()
+
+
+async def test_an_acknowledgement_comes_before_the_calls_that_wait(bare_database: str) -> None:
+    """Ordinary calls wait for the next free connection, in order of arrival."""
+    done: list[str] = []
+    async with engine(bare_database, connections=1) as opened, asyncio.TaskGroup() as group:
+
+        async def ask(name: str, priority: Priority) -> None:
+            await opened.fetch("SELECT pg_sleep(0.1)", priority=priority)
+            done.append(name)
+
+        for name in ("running", "second", "third"):
+            group.create_task(ask(name, Priority.ORDINARY))
+        await until(lambda: opened.busy == 1)
+        group.create_task(ask("first", Priority.FIRST))
+    assert done == ["running", "first", "second", "third"]
 
 
 async def test_a_cancelled_call_leaves_a_working_pool(bare_database: str) -> None:
