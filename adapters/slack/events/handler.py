@@ -212,9 +212,10 @@ class EventHandler:
 
     async def _write_journal(self, addressed: AddressedMessage, pending: PendingMessage) -> None:
         """Journal a message, without waiting for its second copy."""
-        written, stored = False, pending.stored
+        written, stored, author = False, pending.stored, self._workspace.users.fresh(pending.author)
         try:
-            pending.is_new = await self._inbox.receive(pending.key, stored)
+            pending.journal_text = stored if author is None else with_user(stored, author)
+            pending.is_new = await self._inbox.receive(pending.key, pending.journal_text)
             written = True
             if pending.is_new and pending.stored not in ("", stored):  # the copy came during the write
                 self._inbox.update_event(pending.key, pending.stored)
@@ -299,13 +300,12 @@ class EventHandler:
             return False
         if snapshot is None:
             await self._wait_for_copy(addressed, pending)
-        message = self._with_copy(addressed)
-        key = pending.key
+        key, message = pending.key, self._with_copy(addressed)
         turn = await self.make_turn(key, addressed, message, user)
         if (pending.is_withdrawn and not has_posts) or await self._is_command(addressed, turn):
             return False
-        if snapshot is None:
-            self._inbox.update_event(key, with_user(pending.stored, user))
+        if snapshot is None and (text := with_user(pending.stored, user)) != pending.journal_text:
+            self._inbox.update_event(key, text)
         self._inbox.accept(turn, SlackChannel(workspace, addressed.conversation, key, message, snapshot))
         for by in pending.stops:
             self._inbox.stop(key, by=by)

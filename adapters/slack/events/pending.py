@@ -21,6 +21,7 @@ class PendingMessage:
     author: str
     text: str = ""  # the words taken up, to recognise an edit of them
     stored: str = ""  # the journal's text of the copy with the most content, until the turn is handed over
+    journal_text: str = ""  # as it went into the journal, with the author if known
     copy_arrived: asyncio.Event = field(default_factory=asyncio.Event)
     copy_deadline: float = 0.0  # the loop's time until which a turn waits for the other copy, in seconds
     is_new: bool = False  # no process answers it yet

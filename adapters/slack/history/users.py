@@ -88,11 +88,11 @@ class UserDirectory:
 
     async def find(self, user: str) -> SlackUser:
         """The user. Raises a `Failure` if a lookup is impossible and no old answer is known."""
-        known = self._fresh(user)
+        known = self.fresh(user)
         if known is not None:
             return known
         async with self._locks.hold(user):
-            return self._fresh(user) or await self._look_up(user)
+            return self.fresh(user) or await self._look_up(user)
 
     def remember(self, user: SlackUser, age: float) -> None:
         """A user as an earlier process knew them `age` seconds ago; newer knowledge wins."""
@@ -121,7 +121,8 @@ class UserDirectory:
                         log.info("Slack: no name for user %s (%s)", user, failure)
         return found
 
-    def _fresh(self, user: str) -> SlackUser | None:
+    def fresh(self, user: str) -> SlackUser | None:
+        """The user, if looked up recently; asks nothing."""
         known = self._known.get(user)
         if known is None or asyncio.get_running_loop().time() >= known[0] + FRESH_SECONDS:
             return None

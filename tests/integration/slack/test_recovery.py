@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapters.slack.events.codec import load_user
 from adapters.slack.options import SlackTimings
 from bot.conversation import Turn, TurnKey
 from bot.ports import Body, Channel, UnfinishedTurn
@@ -155,6 +156,20 @@ async def test_a_failed_journal_write_is_not_acknowledged(caplog: pytest.LogCapt
         await double.redeliver_unacknowledged()
         await inbox.turn(1)
         await double.settled()
+
+
+async def test_a_known_author_goes_into_the_journal_with_the_question() -> None:
+    """A restart needs no lookup of either, and only the first question of a person is written twice."""
+    double, inbox = SlackDouble(), RecordingInbox()
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), connected(double, inbox):
+        for number in (1, 2):
+            double.say(dm, "hello", author=ann)
+            await inbox.turn(number)
+        await double.settled()
+    events = dict(inbox.received) | dict(inbox.updated_events)
+    assert [load_user(event) is not None for event in events.values()] == [True, True]
+    assert [key for key, _ in inbox.updated_events] == [inbox.received[0][0]]
 
 
 async def test_a_known_event_is_only_acknowledged() -> None:

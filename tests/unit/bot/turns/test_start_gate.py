@@ -22,11 +22,12 @@ class Processor:
         return asyncio.get_running_loop().time() * self.share
 
 
-def passed(share: float, *, turns: int, seconds: float, events: int = 100) -> list[float]:
-    """When so many waiting turns pass the gate, while `events` a second come for `seconds`."""
+def passed(share: float, *, turns: int, seconds: float, events: int = 100, delay: float = 0.0) -> list[float]:
+    """When so many waiting turns pass the gate, while `events` a second come for `seconds`; each delays the loop."""
 
     async def play() -> list[float]:
         loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
         gate, began, times = StartGate(Processor(share)), loop.time(), list[float]()
 
         async def turn() -> None:
@@ -40,6 +41,7 @@ def passed(share: float, *, turns: int, seconds: float, events: int = 100) -> li
                     for _ in range(turns):
                         group.create_task(turn())
                 await asyncio.sleep(1 / events)
+                loop.advance(delay)
         return times
 
     return run(play)
@@ -65,6 +67,14 @@ def test_a_process_with_time_starts_one_turn_after_the_other() -> None:
     times = passed(BUSY_SHARE - 0.1, turns=10, seconds=1.0)
     steps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert steps == pytest.approx([MEASURE_SECONDS] * 9)
+
+
+def test_a_late_loop_starts_few_turns_in_a_burst() -> None:
+    """Other programs use the processor, so this one's share is small."""
+    times = passed(0.1, turns=20, seconds=0.6, events=200, delay=0.025)
+    steps = [later - earlier for earlier, later in itertools.pairwise(times) if later < 3.0]
+    assert len(steps) >= 5
+    assert min(steps) >= LONGEST_SECONDS
 
 
 def test_no_turn_waits_without_a_burst() -> None:
