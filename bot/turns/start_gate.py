@@ -26,6 +26,10 @@ BUSY_DELAY_SECONDS = 0.005
 # Time over which both are measured. Seconds.
 MEASURE_SECONDS = 0.02
 
+# Time between two turns held back by a burst, once it is over: all at once, their calls of the database would time out.
+# Seconds.
+BACKLOG_SECONDS = 0.01
+
 # A turn begins after this at the latest behind the one before: an endless burst must not stop answering. Seconds.
 LONGEST_SECONDS = 0.2
 
@@ -52,6 +56,7 @@ class StartGate:
             while self._is_burst() and asyncio.get_running_loop().time() < give_up_at:
                 if not await _is_busy(self._processor_time):
                     return
+            await asyncio.sleep(BACKLOG_SECONDS)
 
     def _is_burst(self) -> bool:
         """Whether the last events came within the time of a burst, ending now."""

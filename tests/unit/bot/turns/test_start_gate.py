@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.turns.start_gate import BURST_EVENTS, BURST_SECONDS, BUSY_SHARE, LONGEST_SECONDS, MEASURE_SECONDS, StartGate
+from bot.turns.start_gate import (
+    BACKLOG_SECONDS,
+    BURST_EVENTS,
+    BURST_SECONDS,
+    BUSY_SHARE,
+    LONGEST_SECONDS,
+    MEASURE_SECONDS,
+    StartGate,
+)
 from tests.support.clock import VirtualLoop
 
 
@@ -53,13 +61,16 @@ def run(play: Callable[[], object]) -> list[float]:
 
 
 def test_a_busy_process_starts_few_turns_in_a_burst() -> None:
-    """One each `LONGEST_SECONDS`; all others as soon as the burst is over."""
+    """One each `LONGEST_SECONDS`, and the others one by one after the burst: each reads and writes the database."""
     times = passed(BUSY_SHARE + 0.1, turns=20, seconds=1.0)
     burst_ends = 1.0 - BURST_EVENTS / 100 + BURST_SECONDS  # the first of the last events is too old then
     early = [at for at in times if at < burst_ends - 0.1]
     assert len(early) == pytest.approx((burst_ends - BURST_EVENTS / 100) / LONGEST_SECONDS, abs=1)
     assert len(times) == 20
-    assert max(times) < burst_ends + LONGEST_SECONDS
+    late = [at for at in times if at > burst_ends]
+    steps = [later - earlier for earlier, later in itertools.pairwise(late)]
+    assert steps == pytest.approx([BACKLOG_SECONDS] * (len(late) - 1))
+    assert max(times) < burst_ends + LONGEST_SECONDS + 20 * BACKLOG_SECONDS
 
 
 def test_a_process_with_time_starts_one_turn_after_the_other() -> None:
