@@ -164,6 +164,7 @@ class SlackChannel(Channel):
 
     @override
     async def turn_ended(self) -> None:
+        await self._status.end()
         await self._session.end(is_begun=self._streams.leaves_session)
 
     # ------------------------------------------------------------------------------------------------------- writing

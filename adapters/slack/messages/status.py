@@ -57,10 +57,15 @@ class ThreadStatus:
             if self._is_lit and not self._is_disabled():
                 self._workspace.spawn(self._clear())
 
+    async def end(self) -> None:
+        """The turn has ended, so no post follows. The workspace may be given up at once, and nobody would clear it."""
+        if self._is_lit and not self._is_disabled():
+            self._is_lit = False
+            await self._set("")
+
     async def _clear(self) -> None:
         await asyncio.sleep(STATUS_GRACE_SECONDS)
-        if self._is_lit:
-            await self._set("")
+        await self.end()
 
     async def _set(self, status: str) -> None:
         payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}

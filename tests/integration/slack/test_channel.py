@@ -440,6 +440,20 @@ async def test_a_found_post_clears_no_later_status() -> None:
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
 
+async def test_a_status_is_cleared_before_the_turn_has_ended() -> None:
+    """An answer continued by edits alone clears no status. Its process may stop right after the turn."""
+    double = SlackDouble()
+    async with asked(double) as (place, root, slack_channel, _):
+        message = await slack_channel.post(Body("hi"), KEY)
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(slack_channel.show_working())
+            await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
+            await slack_channel.edit(message, Body("hi there"))
+            showing.cancel()
+        await slack_channel.turn_ended()
+        assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
+
+
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     """A server without a status causes no failure, and is not asked again for each answer."""
