@@ -42,6 +42,9 @@ class SharingOptions:
     # (https://docs.discord.com/developers/events/gateway#rate-limiting). Two processes differ in their ways there and
     # in their load: with 5.1 s, one on a busy machine came 4.99 s after another.
     identify_seconds: float = 5.5
+    # Between two questions for the number of shards, of all processes; 0: none. Discord permits two in 5 s
+    # (https://github.com/meister03/discord-hybrid-sharding/issues/55).
+    gateway_seconds: float = 2.6
     # Between queries for unfinished turns of other processes. They leave them whenever they stop or crash, so the
     # query repeats for ever; it is small.
     recovery_interval_seconds: float = 2.0

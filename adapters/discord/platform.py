@@ -247,6 +247,8 @@ class DiscordPlatform(Platform):
         """The number of shards. A single one, by choice, costs no question."""
         if self._options.sharing.shards == 1:
             return 1
+        if between := self._options.sharing.gateway_seconds:
+            await asyncio.sleep(await self._lanes.reserve("discord/gateway", between))
         info = await ask_gateway(self._options)
         self._bot.max_concurrency, self._sessions_left = info.max_concurrency, info.remaining
         self._accounts.identifies_left(info.remaining)

@@ -42,7 +42,8 @@ def options_for(double: DiscordDouble) -> DiscordOptions:
         write_seconds=5.0,
         read_seconds=5.0,
         login_seconds=10.0,
-        sharing=SharingOptions(recovery_hold_seconds=0.0, identify_seconds=0.01),  # no other process was just there
+        # No other process was just there.
+        sharing=SharingOptions(recovery_hold_seconds=0.0, identify_seconds=0.01, gateway_seconds=0.0),
     )
 
 

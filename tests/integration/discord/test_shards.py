@@ -246,6 +246,17 @@ async def test_new_sessions_of_two_processes_keep_their_distance() -> None:
         assert then - at >= 0.3
 
 
+async def test_processes_that_start_together_ask_in_turn_for_the_shards() -> None:
+    """Discord refuses a third question within its time, so all processes share one series of slots."""
+    world = World()
+    change = sharing(gateway_seconds=0.2)
+    async with world.double.running(), world.process(change=change), world.process(change=change):
+        (first, at), (second, then) = world.table.reserved
+        assert first == second == "discord/gateway"
+        assert then - at >= 0.2
+        assert len(world.double.transcript.of("GET", "/gateway/bot")) == 2
+
+
 async def test_shards_of_different_remainders_begin_together() -> None:
     """Discord permits so many new sessions at once for a large bot: one for each remainder."""
     world = World()
