@@ -31,13 +31,11 @@ class PlatformLimit(SharedLimit):
     """A platform's limit for all processes."""
 
     platform: str
-    work: LaneWork
     window: SharedRequests = field(default_factory=SharedRequests)
 
-    def demand(self) -> int:
+    def demand(self, live: Mapping[Lane, int]) -> int:
         """The writes of the platform's live answers."""
-        live = (count for lane, count in self.work.live_answers().items() if lane.platform == self.platform)
-        return demand_of(sum(live))
+        return demand_of(sum(count for lane, count in live.items() if lane.platform == self.platform))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def make_shared_ownership(settings: Settings, engine: Engine, recorder: Promethe
         return keeper.holds(lane)
 
     work = LaneWork(holds)
-    limit = PlatformLimit("discord", work)
+    limit = PlatformLimit("discord")
     limits = {limit.platform: limit} if limit.platform in settings.platforms else {}
     totals = {limit.platform: settings.discord.per_second}
     ownership = PostgresOwnership(engine, totals, settings_digests(settings))

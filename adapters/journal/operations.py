@@ -1,10 +1,14 @@
-"""Operations on one turn, as values: the commands from the event loop to the journal's thread."""
+"""Operations on one turn, as values: the commands from the event loop to the journal's thread or database."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from bot.conversation import Ending, TurnKey
+from bot.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +53,32 @@ class End:
 
 
 Operation = Accept | UpdateEvent | Drop | AddMessage | End
+
+
+class OperationJournal(Journal):
+    """A journal for this process and later ones. It changes turns by operations."""
+
+    @property
+    @override
+    def persistent(self) -> bool:
+        return True
+
+    @abstractmethod
+    async def _apply(self, operation: Operation) -> None:
+        """Apply an operation, with the failures of `Journal`."""
+
+    @override
+    async def update_event(self, key: TurnKey, event: str) -> None:
+        await self._apply(UpdateEvent(key, event))
+
+    @override
+    async def drop(self, key: TurnKey) -> None:
+        await self._apply(Drop(key))
+
+    @override
+    async def posted(self, key: TurnKey, message: str) -> None:
+        await self._apply(AddMessage(key, message))
+
+    @override
+    async def ended(self, key: TurnKey, ending: Ending) -> None:
+        await self._apply(End(key, ending))

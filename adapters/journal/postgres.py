@@ -18,7 +18,7 @@ from typing import Self
 from typing_extensions import override
 
 from adapters.journal import postgres_statements as sql
-from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
+from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, OperationJournal, UpdateEvent
 from adapters.journal.options import JournalOptions
 from adapters.journal.postgres_groups import Acceptance, Ended, GroupedOperations, Posted
 from adapters.journal.postgres_memory import JournalMemory
@@ -32,9 +32,9 @@ from adapters.journal.postgres_values import (
 from adapters.journal.sql import CALL_RETENTION_SECONDS
 from adapters.postgres import Engine, Priority, Row
 from adapters.postgres.migrations import require_migrated
-from bot.conversation import Ending, TurnKey
+from bot.conversation import TurnKey
 from bot.errors import ConnectFailed, Failure, OutcomeUnknown, Permanent, ServiceError
-from bot.journal import Answered, Journal
+from bot.journal import Answered
 from bot.ports import RateLimitLog, UnfinishedTurn
 from bot.privacy import JournalRows
 
@@ -49,7 +49,7 @@ CLOSE_SECONDS = 5.0
 SECONDS_OF_A_DAY = 86_400.0
 
 
-class PostgresJournal(Journal, JournalRows, RateLimitLog):
+class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
     """A journal for many processes. An async context manager of the running loop; `wait_until_ready` comes next.
 
     A turn belongs to a process, by the name of its lease. On platforms with lanes it follows its lane: tell `lane_won`
@@ -94,11 +94,6 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
     def away(self) -> bool:
         """Whether the database does not answer, or has not yet; for ``/readyz``."""
         return self._away or not self._ready.done()
-
-    @property
-    @override
-    def persistent(self) -> bool:
-        return True
 
     @property
     @override
@@ -167,22 +162,6 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
             return accepted.is_new
 
     @override
-    async def update_event(self, key: TurnKey, event: str) -> None:
-        await self._apply(UpdateEvent(key, event))
-
-    @override
-    async def drop(self, key: TurnKey) -> None:
-        await self._apply(Drop(key))
-
-    @override
-    async def posted(self, key: TurnKey, message: str) -> None:
-        await self._apply(AddMessage(key, message))
-
-    @override
-    async def ended(self, key: TurnKey, ending: Ending) -> None:
-        await self._apply(End(key, ending))
-
-    @override
     async def newest_answer(self, question: TurnKey) -> Answered | None:
         try:
             rows = await self._ask(sql.NEWEST, *key_columns(question)[:4])
@@ -230,6 +209,7 @@ class PostgresJournal(Journal, JournalRows, RateLimitLog):
             return pending
         return [*(max(row["age"], 0.0) for row in rows), *pending]
 
+    @override
     async def _apply(self, operation: Operation) -> None:
         """Apply an operation to the memory, then to the database as soon as it answers."""
         is_own = operation.key in self._memory.turns

@@ -21,11 +21,11 @@ from typing_extensions import override
 
 from adapters.journal.errors import JournalBroken
 from adapters.journal.fallback import JournalFallback
-from adapters.journal.operations import Accept, AddMessage, Drop, End, Operation, UpdateEvent
+from adapters.journal.operations import Accept, Drop, Operation, OperationJournal
 from adapters.journal.options import JournalOptions
 from adapters.journal.sql import Connect, connect
-from bot.conversation import Ending, TurnKey
-from bot.journal import Answered, Journal
+from bot.conversation import TurnKey
+from bot.journal import Answered
 from bot.ports import RateLimitLog, UnfinishedTurn
 from bot.privacy import JournalRows
 
@@ -91,7 +91,7 @@ class _Request:
     response: asyncio.Future[Any] = field(repr=False)
 
 
-class SqliteJournal(Journal, JournalRows, RateLimitLog):
+class SqliteJournal(OperationJournal, JournalRows, RateLimitLog):
     """A durable journal: other processes can continue its turns. An async context manager of the running loop.
 
     A broken file never raises: `degraded` becomes true, and memory stands in for the file.
@@ -127,11 +127,6 @@ class SqliteJournal(Journal, JournalRows, RateLimitLog):
 
     @property
     @override
-    def persistent(self) -> bool:
-        return True
-
-    @property
-    @override
     def durable(self) -> bool:
         return not self._fallback.degraded
 
@@ -154,22 +149,6 @@ class SqliteJournal(Journal, JournalRows, RateLimitLog):
     @override
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         return await self._execute(Accept(key, event, self._wall_clock().timestamp(), tuple(messages)))
-
-    @override
-    async def update_event(self, key: TurnKey, event: str) -> None:
-        await self._execute(UpdateEvent(key, event))
-
-    @override
-    async def drop(self, key: TurnKey) -> None:
-        await self._execute(Drop(key))
-
-    @override
-    async def posted(self, key: TurnKey, message: str) -> None:
-        await self._execute(AddMessage(key, message))
-
-    @override
-    async def ended(self, key: TurnKey, ending: Ending) -> None:
-        await self._execute(End(key, ending))
 
     @override
     async def newest_answer(self, question: TurnKey) -> Answered | None:
@@ -202,6 +181,10 @@ class SqliteJournal(Journal, JournalRows, RateLimitLog):
         except (JournalBroken, TimeoutError):
             return ()
         return ages
+
+    @override
+    async def _apply(self, operation: Operation) -> None:
+        await self._execute(operation)
 
     async def _execute(self, operation: Operation) -> bool:
         changed: bool = await self._respond(operation)

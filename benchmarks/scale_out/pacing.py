@@ -203,7 +203,7 @@ class _Process(LaneUser, SharedLimit):
         self._lanes: dict[str, Lane] = {}  # by question
 
     @override
-    def demand(self) -> int:
+    def demand(self, live: Mapping[Lane, int]) -> int:
         return demand_of(len(self.turns.queues.accepted))
 
     @override

@@ -54,7 +54,7 @@ class Process(LaneUser, SharedLimit):
     # ---------------------------------------------------------------------------------------------- what a keeper asks
 
     @override
-    def demand(self) -> int:
+    def demand(self, live: Mapping[Lane, int]) -> int:
         return demand_of(self.wanted())
 
     @override

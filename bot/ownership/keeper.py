@@ -58,8 +58,8 @@ class SharedLimit(Protocol):
 
     window: SharedWindow
 
-    def demand(self) -> int:
-        """The writes that this process would send in a window if it could."""
+    def demand(self, live: Mapping[Lane, int]) -> int:
+        """The writes that this process would send in a window if it could; `live` are the answers of its lanes."""
         ...
 
 
@@ -232,7 +232,7 @@ class Keeper:
         member, now, live = self._member, _now(), self._user.live_answers()
         self._spreading.saw(live, now)
         reports = self.records.reports(member.lanes, live, now)
-        loads = {name: Load(limit.window.spent(now), limit.demand()) for name, limit in self._options.limits.items()}
+        loads = {name: Load(each.window.spent(now), each.demand(live)) for name, each in self._options.limits.items()}
         sent = member.heartbeat(now, reports, loads)
         self.records.promise(sent.heartbeat.number, reports)
         return sent

@@ -81,7 +81,7 @@ class Process:
         self.sessions: list[str] = []  # as left by the earlier owners
         self._stack = AsyncExitStack()
 
-    def demand(self) -> int:
+    def demand(self, live: Mapping[Lane, int]) -> int:
         return len(self.turns.queues.accepted)
 
     def lane_won(self, lane: Lane, session: str) -> None:
