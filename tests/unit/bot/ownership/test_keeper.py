@@ -17,7 +17,7 @@ from bot.ownership.keeper import Keeper, KeeperOptions
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
 from bot.ports import Verb
-from bot.rate_limits import Budget
+from bot.rate_limits import Budget, RollingWindow
 from bot.rate_limits.shared_window import SharedWindow
 from bot.turns.manager import TurnManager
 from tests.support.core import TurnRecords, make_turns
@@ -149,8 +149,9 @@ def lane_of(key: TurnKey) -> Lane:
 
 
 @asynccontextmanager
-async def processes(*names: str, ready: bool = True) -> AsyncIterator[tuple[World, list[Process]]]:
-    world = World(Engine(asyncio.get_running_loop().time, {"memory": 45}))
+async def processes(*names: str, ready: bool = True, count: int = 250) -> AsyncIterator[tuple[World, list[Process]]]:
+    """Each answer has `count` words."""
+    world = World(Engine(asyncio.get_running_loop().time, {"memory": 45}), script=words(count))
     made = [await Process(name, world).start() for name in names]
     try:
         if ready:
@@ -277,6 +278,28 @@ async def test_an_outage_of_the_engine_is_a_pause_for_all() -> None:
         assert "".join(world.shown.values()).split() == [f"word{number}" for number in range(250)]
 
 
+async def test_after_a_long_pause_answers_go_on_in_their_messages() -> None:
+    """Twenty seconds without a lease are no wait for an edit: a new message would not have come earlier."""
+    async with processes("a", "b", count=1600) as (world, (first, second)):
+        world.server = Server(limit=50, period=60.0, rolling=True)
+        assert await first.keeper.route(event())
+        edits = RollingWindow(50, 60.0)
+        for number in range(3):
+            question = turn(str(number), conversation=str(number))
+            await first.turns.receive(question.key, "event")
+            limit = first.keeper.records.limit(LANE)
+            world.channels.append(LaneChannel(world.server, limit=40_000, lane_limit=limit, edits=edits))
+            first.turns.accept(question, world.channels[-1])
+        await asyncio.sleep(6.0)
+        for each in (first, second):
+            each.connection.is_away = True
+        await asyncio.sleep(20.0)
+        for each in (first, second):
+            each.connection.is_away = False
+        await first.turns.idle()
+        assert [len(channel.shown) for channel in world.channels] == [1] * 3
+
+
 async def test_an_event_at_the_wrong_process_is_answered_by_the_owner() -> None:
     """At once by a hint; without one, at the next heartbeat. A repeated delivery makes no second answer."""
     async with processes("a", "b") as (world, (first, second)):
@@ -360,9 +383,8 @@ async def test_a_new_process_takes_free_lanes_at_once() -> None:
 
 async def test_a_lane_that_is_always_busy_moves_to_a_process_without_any() -> None:
     """Its questions wait for the next owner from then on. The live answers end first."""
-    async with processes("a") as (world, found):
+    async with processes("a", count=400) as (world, found):
         first = found[0]
-        world.script[:] = words(400)
         for name in ("W", "W2"):
             assert await first.keeper.route(RoutedEvent(Lane(PLATFORM, name), name, b""))
             question = turn(name, conversation=name)
