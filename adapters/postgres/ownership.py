@@ -45,6 +45,7 @@ _HEARTBEAT = (
     "$12, $13::text::jsonb)"
 )
 _REAP = "SELECT tickertape.reap($1, $2, $3)"
+_HINT = "SELECT pg_notify($1, '')"
 _TAKE = "SELECT tickertape.take($1, $2, $3, $4)"
 _ROUTE = "SELECT tickertape.route($1, $2, $3, $4, $5, $6, $7, $8)"
 _RELEASE = "SELECT tickertape.release($1, $2::text::jsonb)"
@@ -127,6 +128,8 @@ class PostgresOwnership(Ownership):
         rows = await self._engine.fetch(
             _REAP, caller.process, caller.heard.epoch, caller.heard.seconds, priority=Priority.FIRST
         )
+        if rows:
+            await self._engine.fetch(_HINT, CHANNEL, priority=Priority.FIRST)
         return [str(row["reap"]) for row in rows]
 
     @override

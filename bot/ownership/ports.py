@@ -126,6 +126,8 @@ class Ownership(Protocol):
     async def reap(self, caller: Caller) -> Sequence[str]:
         """Declare those dead whose lease was over at the time last heard by the caller; free their lanes and shares.
 
+        All processes get a hint, since each takes its part of the lanes.
+
         A lease that seems to begin in the engine's future is over too: its clock went back meanwhile.
         """
         ...

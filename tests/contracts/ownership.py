@@ -493,6 +493,21 @@ class OwnershipContract(ABC):
                 await until(lambda: hints == ["", "a", "", ""])
                 listening.cancel()
 
+    async def test_a_death_is_a_hint_that_lanes_are_free(self) -> None:
+        """Each process takes its part of them."""
+        async with self.ownership() as engine:
+            survivor, _ = await begin(engine, "a", 30.0), await begin(engine, "b", 0.1)
+            hints: list[str] = []
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(engine.listen(hints.append))
+                await until(lambda: hints == [""])
+                assert await engine.reap(survivor.caller) == []
+                await self.pass_time(0.15)
+                await survivor.beat()
+                assert await engine.reap(survivor.caller) == ["b"]
+                await until(lambda: hints == ["", ""])
+                listening.cancel()
+
     async def test_announced_lanes_are_free_until_they_are_taken(self) -> None:
         """An owner keeps an announced lane."""
         async with self.ownership() as engine:

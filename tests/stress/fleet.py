@@ -261,6 +261,8 @@ class Fleet:
             else:
                 await self._kill(self._handovers.owners[platform][1])
                 await self._start(stack, environment)
+                for place in self._places.values():  # the killed process may have left an event unacknowledged
+                    await place.deliver_again()
 
     async def _start(self, stack: AsyncExitStack, environment: dict[str, str]) -> None:
         running = await stack.enter_async_context(bot(environment))

@@ -86,6 +86,10 @@ class Place(Protocol):
         """Break all connections; odd and even numbers break them differently."""
         ...
 
+    async def deliver_again(self) -> None:
+        """Deliver what nobody acknowledged, as the platform does after a connection is lost."""
+        ...
+
     async def connected(self) -> None: ...
 
     def answers(self) -> list[list[str]]:
@@ -131,6 +135,9 @@ class DiscordPlace:
         else:
             with suppress(ConnectionError):  # it may be closing
                 await self._double.gateway.reconnect()
+
+    async def deliver_again(self) -> None:
+        return  # whoever resumes the session is told
 
     async def connected(self) -> None:
         await self._double.until(lambda: self._double.gateway.connected > 0)
@@ -195,6 +202,9 @@ class SlackPlace:
                 await self._double.sockets.disconnect()
         await asyncio.sleep(1.0)
         await self.connected()
+        await self.deliver_again()
+
+    async def deliver_again(self) -> None:
         await self._double.redeliver_unacknowledged()
 
     async def connected(self) -> None:

@@ -67,7 +67,10 @@ class MemoryOwnership(Ownership):
 
     @override
     async def reap(self, caller: Caller) -> Sequence[str]:
-        return await self._call("reap", lambda: self.engine.reap(caller))
+        dead = await self._call("reap", lambda: self.engine.reap(caller))
+        if dead:
+            self._tell("")
+        return dead
 
     @override
     async def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:
