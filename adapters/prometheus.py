@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
-from adapters.prometheus_ownership import PrometheusOwnership
 from adapters.prometheus_state import BotState, StateCollector
 from bot.attempt_failures import FAILURE_KINDS
 from bot.conversation import Ending
 from bot.interactions.values import Vote
 from bot.ledger import LedgerEntry
 from bot.telemetry import Recorder, TurnRecord, UsageRecorder
+
+if TYPE_CHECKING:
+    from adapters.prometheus_ownership import PrometheusOwnership
 
 # Distinct values of one label; further ones count as "other". Our own sets have at most fifteen.
 MAX_LABEL_VALUES = 24
@@ -255,6 +258,8 @@ class PrometheusRecorder(Recorder, UsageRecorder):
 
     def add_ownership(self, platforms: Sequence[str]) -> PrometheusOwnership:
         """Add the figures of a process among others."""
+        from adapters.prometheus_ownership import PrometheusOwnership  # noqa: PLC0415 (loaded only if it is used)
+
         return PrometheusOwnership(self._registry, platforms)
 
     def responded(self, route: str, code: int, seconds: float) -> None:

@@ -13,20 +13,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from adapters import discord, embedded, slack
 from adapters.admin.gate import FORMS
 from adapters.admin.history import History
 from adapters.admin.routes import AdminRoutes
 from adapters.http_server import ComponentStatus, HttpServer, ListenFailed
-from adapters.journal.postgres import PostgresJournal
 from adapters.prometheus import PrometheusRecorder
 from adapters.shared.diagnostics import CheckResult
 from bot.access import AccessRules, AllowDeny
 from bot.backoff import Backoff
 from bot.bootstrap_admin import make_admin_page
 from bot.bootstrap_commands import make_preference_rules, open_handlers
-from bot.bootstrap_journal import AnyJournal, journal_status, open_stores
+from bot.bootstrap_journal import Stores, journal_status, open_stores
 from bot.bootstrap_metrics import bot_state, lane_statuses
 from bot.bootstrap_models import (
     check_models,
@@ -36,7 +36,6 @@ from bot.bootstrap_models import (
     make_listed_policies,
     open_model,
 )
-from bot.bootstrap_oauth import check_slack, open_oauth
 from bot.bootstrap_platforms import (
     OpenedPlatforms,
     make_discord_options,
@@ -45,7 +44,6 @@ from bot.bootstrap_platforms import (
     open_platforms,
     wall_clock,
 )
-from bot.bootstrap_postgres import check_engine
 from bot.bootstrap_records import make_quotas, open_hooks, records_status
 from bot.bootstrap_tracing import check_tracing, open_tracing
 from bot.completion import Completion
@@ -54,7 +52,6 @@ from bot.feedback import Feedback
 from bot.interactions.ports import Interactions
 from bot.interactions.service import InteractionService
 from bot.journal import Journal
-from bot.ownership.keeper import Keeper
 from bot.ports import Model, Platform
 from bot.prompt import PromptConfig, PromptLimits, PromptOverride
 from bot.record_store import RecordStore
@@ -65,6 +62,11 @@ from bot.turns.generations import Generations
 from bot.turns.hooks import TurnHooks
 from bot.turns.manager import TurnManager
 from config.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.bootstrap_journal import AnyJournal
+    from bot.bootstrap_oauth import OpenedOAuth
+    from bot.ownership.keeper import Keeper
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     journal, records, ownership = stores.journal, stores.records, stores.ownership
     server = await open_embedded_server(settings, stack, report)
     model = open_model(settings, stack, server)
-    opened = open_platforms(settings, stack, ownership, records, await open_oauth(settings, stack, stores, clock))
+    opened = open_platforms(settings, stack, ownership, records, await _open_oauth(settings, stack, stores))
     platforms = opened.platforms
     strings = make_strings(settings, durable=journal.durable)
     quotas = make_quotas(settings, records, clock)
@@ -105,7 +107,7 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     history = History(clock)
     hooks = replace(hooks, may_run=ownership.may_run)
     turns = make_turns(settings, model, Recorders(recorder, history, *traces), journal, platforms, hooks=hooks)
-    ownership.attach(turns, platforms, journal if isinstance(journal, PostgresJournal) else None)
+    ownership.attach(turns, platforms, stores.lane_journal)
     admin = make_admin_page(settings, turns, history, records, wall_clock=clock, keeper=ownership.keeper)
     statuses = partial(component_statuses, turns, journal, records, server, ownership.keeper)
     recorder.add_state(lambda: bot_state(settings, turns, platform_readiness(platforms), statuses()))
@@ -118,6 +120,14 @@ async def open_bot(settings: Settings, stack: AsyncExitStack, report: Callable[[
     feedback = Feedback(records, recorder, strings, clock)
     interactions = InteractionService(generations, feedback, commands)
     return Bot(turns, platforms, http_server, interactions, ownership.keeper, stores.wait_until_ready)
+
+
+async def _open_oauth(settings: Settings, stack: AsyncExitStack, stores: Stores) -> OpenedOAuth | None:
+    if not settings.slack.uses_oauth:
+        return None
+    from bot.bootstrap_oauth import open_oauth  # noqa: PLC0415 (loaded only if it is used)
+
+    return await open_oauth(settings, stack, stores, wall_clock(settings))
 
 
 def make_http_server(
@@ -178,6 +188,9 @@ async def run_checks(settings: Settings, address: str = "") -> Sequence[CheckRes
 
     Raises `Permanent` with one line for the operator if that is no address.
     """
+    from bot.bootstrap_oauth import check_slack  # noqa: PLC0415 (a running bot checks nothing)
+    from bot.bootstrap_postgres import check_engine  # noqa: PLC0415 (as above)
+
     url = slack.parse_address(address) if address else ""
     results: list[CheckResult] = []
     if (discord_options := make_discord_options(settings)) is not None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from adapters.admin.history import History
 from adapters.admin.page import AdminPage, Sources
 from adapters.admin.routes import AdminRoutes
 from bot.bootstrap_records import make_quota_rules
-from bot.ownership.keeper import Keeper
 from bot.quota_book import QuotaBook
 from bot.record_store import RecordStore
 from bot.turns.manager import TurnManager
 from config.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.ownership.keeper import Keeper
 
 
 def make_admin_page(

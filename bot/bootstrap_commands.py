@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from bot.access import AccessRules
-from bot.bootstrap_journal import AnyJournal
 from bot.bootstrap_models import make_catalog
 from bot.bootstrap_records import make_personal_data
 from bot.forgotten_people import ForgottenPeople
@@ -21,6 +21,9 @@ from bot.strings import Strings
 from bot.turns.manager import TurnManager
 from bot.usage import LedgerUsage
 from config.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.bootstrap_journal import AnyJournal
 
 
 def make_controls(settings: Settings) -> Controls:

@@ -6,21 +6,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from adapters.http_server import ComponentStatus
 from adapters.journal import JournalOptions, MemoryJournal, SqliteJournal
-from adapters.journal.postgres import PostgresJournal
-from adapters.postgres import Engine
 from adapters.prometheus import PrometheusRecorder
-from bot.bootstrap_lanes import Ownership, make_shared_ownership, make_sole_owner
-from bot.bootstrap_postgres import make_postgres_options
+from bot.bootstrap_lanes import Ownership, make_sole_owner
 from bot.bootstrap_records import open_records
 from bot.ports import RateLimitLog
 from bot.record_store import RecordStore
 from config.settings import Settings
 
-AnyJournal = MemoryJournal | SqliteJournal | PostgresJournal
+if TYPE_CHECKING:
+    from adapters.journal.postgres import PostgresJournal
+    from adapters.postgres import Engine
+
+    AnyJournal = MemoryJournal | SqliteJournal | PostgresJournal
 WallClock = Callable[[], datetime]
 
 
@@ -35,6 +36,7 @@ class Stores(NamedTuple):
     ownership: Ownership
     wait_until_ready: Callable[[], Awaitable[None]]
     engine: Engine | None = None  # of the database
+    lane_journal: PostgresJournal | None = None  # the journal, if turns follow their lanes
 
 
 async def open_stores(
@@ -46,17 +48,15 @@ async def open_stores(
     """
     chosen = settings.journal
     options = JournalOptions(days=chosen.days, repair_seconds=chosen.recovery_max_age_seconds)
-    if (database := make_postgres_options(settings)) is not None:
-        engine = await stack.enter_async_context(Engine(database))
-        ownership = make_shared_ownership(settings, engine, recorder)
-        journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, ownership.process, options))
-        records = await open_records(settings, stack, wall_clock, engine)
-        return Stores(journal, records, ownership, journal.wait_until_ready, engine)
+    if settings.journal_database is not None:
+        from bot.bootstrap_shared import open_shared_stores  # noqa: PLC0415 (megabytes that SQLite does not need)
+
+        return await open_shared_stores(settings, stack, wall_clock, recorder, options)
     file = settings.journal_file
     local: AnyJournal = MemoryJournal()
     if file is not None:
         local = await stack.enter_async_context(SqliteJournal(file, wall_clock, options))
-    records = await open_records(settings, stack, wall_clock, None)
+    records = await open_records(settings, stack, wall_clock)
     return Stores(local, records, make_sole_owner(call_log_of(local)), _ready_at_once)
 
 
@@ -68,7 +68,7 @@ def journal_status(journal: AnyJournal, *, degraded: bool) -> ComponentStatus:
     """The status of the journal, for ``/readyz``. While the database is away, the bot takes no questions."""
     if isinstance(journal, MemoryJournal):
         return ComponentStatus("degraded" if degraded else "memory")
-    if isinstance(journal, PostgresJournal) and journal.away:
+    if journal.away:
         return ComponentStatus("away", healthy=False)
     return ComponentStatus("degraded" if degraded or journal.degraded else "ok")
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from adapters.http_server import ComponentStatus
 from adapters.prometheus_state import BotState
-from bot.ownership.keeper import Keeper
 from bot.turns.manager import TurnManager
 from config.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.ownership.keeper import Keeper
 
 # Names in ``/readyz`` of what a process among others has.
 LEASE, LANES, SETTINGS = "lease", "lanes", "settings"

@@ -7,21 +7,22 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from adapters import discord, slack
 from adapters.http_bodies import BodyRule
 from adapters.http_server import Route
-from adapters.playground import PlaygroundOptions, PlaygroundPlatform
 from adapters.shared.attachments import AttachmentLimits, Attachments
 from bot.bootstrap_lanes import Ownership
 from bot.bootstrap_models import model_label
-from bot.bootstrap_oauth import OpenedOAuth
 from bot.ports import Platform
 from bot.records import KeyValueStore
 from bot.strings import Strings
 from config.settings import Settings
 from config.types import is_loopback
+
+if TYPE_CHECKING:
+    from bot.bootstrap_oauth import OpenedOAuth
 
 
 def wall_clock(settings: Settings) -> Callable[[], datetime]:
@@ -80,6 +81,8 @@ def open_platforms(
         routes += slack_platform.routes()
         bodies += [slack.EVENTS] if slack_options.over_http else []
     if settings.playground_runs:
+        from adapters.playground import PlaygroundOptions, PlaygroundPlatform  # noqa: PLC0415 (loaded only if it runs)
+
         options = PlaygroundOptions(model_label(settings), allowed_hosts=frozenset(settings.site.allowed_hosts))
         platforms.append(playground := PlaygroundPlatform(options))
         routes += playground.routes()

@@ -9,15 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.http_server import ComponentStatus
-from adapters.postgres import Engine
 from adapters.records import RecordsOptions, export
 from adapters.records.export import ExportFailed
-from adapters.records.postgres import PostgresRecords
-from adapters.records.postgres.export import read_pages
 from adapters.records.sqlite import SqliteRecords
 from adapters.records.sqlite.export import read_rows
 from bot.bootstrap_models import make_catalog, make_pricing
-from bot.bootstrap_postgres import make_postgres_options
 from bot.feedback import KeptAnswers
 from bot.ledger import Unit
 from bot.metering import LedgerMeter, MeteringOptions
@@ -58,25 +54,27 @@ async def export_lines(settings: Settings, kind: str, since: float, until: float
 async def _export_pages(
     settings: Settings, kind: str, since: float, until: float
 ) -> AsyncIterator[Iterable[export.Row]]:
-    if (options := make_postgres_options(settings)) is None:
+    if settings.journal_database is None:
         yield read_rows(settings.records_file, kind, since, until)
         return
-    async for rows in read_pages(options, kind, since, until):
-        yield rows
+    from adapters.records.postgres.export import read_pages  # noqa: PLC0415 (loaded only with a database)
+    from bot.bootstrap_postgres import make_postgres_options  # noqa: PLC0415 (as above)
+
+    if (options := make_postgres_options(settings)) is not None:
+        async for rows in read_pages(options, kind, since, until):
+            yield rows
 
 
-async def open_records(
-    settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime], engine: Engine | None
-) -> RecordStore:
-    """Open the store in the journal's database, beside its file, or in memory.
-
-    An unusable file is logged and does not raise.
-    """
+def make_records_options(settings: Settings) -> RecordsOptions:
+    """How long rows are kept."""
     chosen = settings.retention
-    options = RecordsOptions(chosen.usage_days, chosen.feedback_days, chosen.settings_days, chosen.audit_days)
-    if engine is not None:
-        return await stack.enter_async_context(PostgresRecords(engine, wall_clock, options))
-    return await stack.enter_async_context(SqliteRecords(settings.records_file, wall_clock, options))
+    return RecordsOptions(chosen.usage_days, chosen.feedback_days, chosen.settings_days, chosen.audit_days)
+
+
+async def open_records(settings: Settings, stack: AsyncExitStack, wall_clock: Callable[[], datetime]) -> RecordStore:
+    """Open the store beside the journal's file, or in memory. An unusable file is logged and does not raise."""
+    store = SqliteRecords(settings.records_file, wall_clock, make_records_options(settings))
+    return await stack.enter_async_context(store)
 
 
 def records_status(records: RecordStore) -> ComponentStatus:

@@ -40,6 +40,11 @@ class Journal(Protocol):
         """Whether other processes answer beside this one. A question it did not accept may then be theirs."""
         ...
 
+    @property
+    def away(self) -> bool:
+        """Whether its database does not answer now, so that no turn is accepted."""
+        return False
+
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         """Write down a turn before anything is done about it; False if it was written down before.
 

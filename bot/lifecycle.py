@@ -12,12 +12,15 @@ import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bot.errors import Failure
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
-from bot.ownership.keeper import Keeper
 from bot.ports import Platform
 from bot.turns.manager import TurnManager
+
+if TYPE_CHECKING:
+    from bot.ownership.keeper import Keeper
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
-from bot.ownership.membership import Membership
+if TYPE_CHECKING:
+    from bot.ownership.membership import Membership
 
 
 class LaneChange(Enum):

@@ -45,6 +45,7 @@ COMPOSITION_ROOT = {
     "bot/bootstrap_platforms.py": {"adapters", "config"},
     "bot/bootstrap_postgres.py": {"adapters", "config"},
     "bot/bootstrap_records.py": {"adapters", "config"},
+    "bot/bootstrap_shared.py": {"adapters", "config"},
     "bot/bootstrap_tracing.py": {"adapters", "config"},
     "bot/__main__.py": {"config"},
 }
