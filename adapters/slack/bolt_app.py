@@ -45,6 +45,7 @@ from typing_extensions import override
 from adapters.shared.json_fields import Json, object_field, string_field
 from adapters.slack.events.actions import ButtonPressed, parse_form, parse_press
 from adapters.slack.events.invocations import InvocationKind
+from adapters.slack.events.parse import Identity, changes_nothing, parse_event
 from adapters.slack.handlers import Handlers
 from adapters.slack.messages.buttons import RETRY_ACTION, RETRY_WITH_ACTION, STOP_ACTION, VOTE_ACTION
 from adapters.slack.messages.views import ACTION_PREFIX, FORM_CALLBACK
@@ -122,6 +123,13 @@ async def dispatch(app: AsyncApp, payload: Json, handlers: Handlers) -> BoltResp
     return BoltResponse(status=200) if response.status == UNHANDLED else response
 
 
+def asks_nothing(payload: Json, me: Identity) -> bool:
+    """Whether an event is over with its acknowledgement, whichever process owns the workspace of `me`."""
+    event = object_field(payload, "event")
+    is_event = payload.get("type") == "event_callback" and string_field(event, "type") not in LISTENED
+    return is_event and changes_nothing(parse_event(event, me))
+
+
 def response_to_form(payload: Json) -> BoltResponse | None:
     """The response to a form with empty inputs, which asks for no work; None for any other payload."""
     if payload.get("type") != "view_submission" or object_field(payload, "view").get("callback_id") != FORM_CALLBACK:
@@ -151,6 +159,9 @@ def _event_listeners() -> Mapping[str, EventListener]:
         _of(context).installation.removed(event)
 
     return {"app_home_opened": opened, "app_uninstalled": removed, "tokens_revoked": removed}
+
+
+LISTENED = frozenset(_event_listeners())
 
 
 def _add_presses(app: AsyncApp) -> None:

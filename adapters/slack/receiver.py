@@ -16,7 +16,7 @@ from typing_extensions import override
 from adapters.shared.cache import TTLCache, expiring
 from adapters.shared.json_fields import Json
 from adapters.shared.log_throttle import LogThrottle
-from adapters.slack.bolt_app import dispatch, response_to_form
+from adapters.slack.bolt_app import asks_nothing, dispatch, response_to_form
 from adapters.slack.events.mentions import PLATFORM
 from adapters.slack.payloads import (
     Delivery,
@@ -169,6 +169,8 @@ class Receiver:
         """
         ending = self.workspaces.open_now(lane)
         is_done = ending is not None and ending.handlers is not None and ending.handlers.handle_last(delivery.payload)
+        me = self.workspaces.tokens.identity(lane.name)
+        is_done = is_done or (me is not None and asks_nothing(delivery.payload, me))
         if not is_done and await self._lanes.route(RoutedEvent(lane, id_of(delivery), encode(delivery))):
             return None
         return BoltResponse(status=ACCEPTED)

@@ -43,6 +43,7 @@ from adapters.slack.events.parse import (
     MessagePosted,
     SlackMessage,
     StopRequested,
+    changes_nothing,
     parse_event,
 )
 from adapters.slack.events.pending import PendingMessage, PendingWork
@@ -144,7 +145,7 @@ class EventHandler:
         self, event: Event | None, addressed: AddressedMessage | None, stored: str
     ) -> bool | asyncio.Future[bool]:
         """Decide about an event without waiting. `stored` is the journal's text of an addressed message."""
-        if event is None:
+        if event is None or changes_nothing(event):
             return True
         self.apply_signals(event)
         if isinstance(event, MessageChanged):
@@ -371,8 +372,6 @@ def update_cache(event: Event, workspace: WorkspaceState, addressed: AddressedMe
     """Record an event in the cache, if the bot takes part in its conversation."""
     cache = workspace.cache
     match event:
-        case StopRequested():
-            return
         case MessagePosted(is_mention_event=True):
             pass
         case MessagePosted() | MessageChanged() | MessageDeleted() | ChannelNotice():

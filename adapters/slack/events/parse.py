@@ -158,6 +158,14 @@ def parse_event(event: Json, me: Identity) -> Event | None:
     return None
 
 
+def changes_nothing(event: Event | None) -> bool:
+    """Whether an event asks for nothing, in any state: a kind we do not use, or an edit of our own message.
+
+    Our own record of a message is never older than Slack's event.
+    """
+    return event is None or (isinstance(event, MessageChanged) and event.message.ours)
+
+
 def _parse_message_event(event: Json, me: Identity) -> Event | None:
     channel, is_mention = string_field(event, "channel"), string_field(event, "type") == "app_mention"
     if not channel:

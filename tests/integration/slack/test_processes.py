@@ -73,6 +73,23 @@ async def test_an_event_is_acknowledged_only_once_the_inbox_has_it() -> None:
         assert processes.answers() == {"owner": 1, "other": 0}
 
 
+async def test_events_without_work_are_not_passed_on() -> None:
+    """Edits of our own messages, and kinds we do not use, are acknowledged where they arrive; the rest is passed on."""
+    double, script = SlackDouble(), words(240)
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), cluster(double, script) as processes:
+        asked = double.say(dm, "hello", author=ann)
+        await soon(double, lambda: double.answers(dm) == [answer_of(script).strip()])
+        item = {"type": "message", "channel": dm, "ts": asked}
+        double.event({"type": "reaction_added", "user": ann, "reaction": "heart", "item": item})
+        await double.settled()
+        kinds = [envelope.event.get("subtype", "") for envelope in double.deliveries.envelopes]
+        assert kinds.count("message_changed") > 2
+        posts = len([kind for kind in kinds if kind != "message_changed"]) - 1  # but for the reaction
+        assert processes.shared.engine.tables.arrived == posts
+        assert processes.answers() == {"owner": 1, "other": 0}
+
+
 async def test_a_press_at_another_process_stops_the_answer() -> None:
     """The stop button of an answer works, whichever process gets the press."""
     double = SlackDouble()
