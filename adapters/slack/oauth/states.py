@@ -6,6 +6,7 @@ a cookie: nobody can make another person install (https://datatracker.ietf.org/d
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -46,6 +47,8 @@ class States:
         if not state or len(state) > MAX_STATE or not is_browser(browser):
             return None
         try:
+            if base64.urlsafe_b64encode(base64.urlsafe_b64decode(state)) != state.encode():
+                return None  # another spelling of the same bytes: it would be used twice
             purpose, owner, until, _ = json.loads(self._box.open(state.encode("utf-8", "replace")))
         except (CannotOpen, ValueError, TypeError):
             return None

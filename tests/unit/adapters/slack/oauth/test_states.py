@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
+from string import ascii_letters, digits
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,3 +52,14 @@ def test_a_changed_state_is_none(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(state) - 3))
     other = data.draw(st.sampled_from("AZaz09-_").filter(lambda each: each != state[place]))
     assert states().read(f"{state[:place]}{other}{state[place + 1 :]}", browser) is None
+
+
+def test_another_spelling_of_a_state_is_none() -> None:
+    """Its digest would be another one, so the state could be used twice."""
+    made, browser = states(), "b" * 43
+    for _ in range(20):
+        state = made.issue(browser)
+        body = state.rstrip("=")
+        spelled = [f"{body[:-1]}{last}{'=' * (len(state) - len(body))}" for last in ascii_letters + digits]
+        same = [other for other in spelled if base64.urlsafe_b64decode(other) == base64.urlsafe_b64decode(state)]
+        assert [other for other in same if made.read(other, browser) is not None] == [state]
