@@ -22,6 +22,9 @@ _BLOCK = re.compile(r"[ \t]*(?:[-*+][ \t]|\d{1,9}[.)][ \t]|#{1,6}[ \t]|>|```|~~~
 # Maximum length of a repeated table header: longer ones would leave little room for rows.
 _MAX_HEADER_LENGTH = 300
 
+# Marks of emphasis and code.
+_MARKS = "*_~`"
+
 _MAX_INDENT = 24  # columns of indentation to continue
 
 
@@ -31,7 +34,8 @@ class Continuation:
 
     `quote` holds the quote marks of its first line, `header` the two head lines of its table, and `spans` the open
     emphasis marks, outermost first. `indent` is the indentation of its list item's text in columns. `within` is true
-    if it starts inside a line of that item.
+    if it starts inside a line of that item. `is_adjacent`: no white space precedes it, so marks at its start may close
+    the open ones.
     """
 
     quote: str = ""
@@ -39,28 +43,25 @@ class Continuation:
     spans: str = ""
     indent: int = 0
     within: bool = False
+    is_adjacent: bool = False
 
     def apply(self, body: str, closing: str = "") -> str:
         """`body` with the open elements reopened in front; `closing` are the marks behind it."""
         if not body or self == NOTHING:
             return body
+        spans = self.spans
+        if self.is_adjacent and (closed := _closing_marks(body, spans)):
+            # The piece before has closed them: it ended at any place, before its last marks arrived.
+            body, spans = body[closed:].lstrip(" \t"), spans[:-closed]
         if self.indent:
             body = self._outdented(body)
         if self.header and body.startswith("|"):
             return self.header + body
-        spans = "" if starts_a_block(body) else self._reopen_marks(body, closing)
+        words = body.lstrip(" \t")  # marks with white space behind them open nothing
+        if spans := "" if starts_a_block(body) else _reopened(spans, words, closing):
+            body = words
         quote = self.quote if not body.startswith(">") else ""
         return quote + spans + body
-
-    def _reopen_marks(self, body: str, closing: str) -> str:
-        """The open marks, if `body` closes them."""
-        if not self.spans:
-            return ""
-        paragraph = re.split(r"\n[ \t>]*\n", body, maxsplit=1)[0]
-        ending = closing if len(paragraph) == len(body) else ""
-        parse = parse_inline(f"{self.spans}{paragraph.rstrip()}{ending}\n")
-        left = [at for at, _ in (*parse.open_spans, *([parse.code] if parse.code else [])) if at < len(self.spans)]
-        return "" if left else self.spans
 
     def _outdented(self, body: str) -> str:
         """The lines without the item's indentation. A numbered item behind it must not become part of its text."""
@@ -79,6 +80,27 @@ class Continuation:
 
 
 NOTHING = Continuation()
+
+
+def _closing_marks(body: str, spans: str) -> int:
+    """The number of marks at the start of `body` that close open ones, innermost first."""
+    marks = body[: len(body) - len(body.lstrip(_MARKS))]
+    closing, behind = spans[::-1], body[len(marks) :]
+    if not closing.startswith(marks) or (marks.endswith("_") and behind[:1].isalnum()):
+        return 0
+    is_complete = len(marks) == len(closing) or closing[len(marks)] != marks[-1:]
+    return len(marks) if is_complete or not behind else 0  # without text behind them, more may arrive
+
+
+def _reopened(spans: str, body: str, closing: str) -> str:
+    """The open marks, if `body` closes them."""
+    if not spans:
+        return ""
+    paragraph = re.split(r"\n[ \t>]*\n", body, maxsplit=1)[0]
+    ending = closing if len(paragraph) == len(body) else ""
+    parse = parse_inline(f"{spans}{paragraph.rstrip()}{ending}\n")
+    left = [at for at, _ in (*parse.open_spans, *([parse.code] if parse.code else [])) if at < len(spans)]
+    return "" if left else spans
 
 
 def starts_a_block(body: str) -> bool:
@@ -105,6 +127,7 @@ def continuation_of(text: str, before: Continuation) -> tuple[str, Continuation]
         spans=spans,
         indent=indent,
         within=within and bool(indent),
+        is_adjacent=bool(spans) and not text[-1:].isspace(),
     )
     return closing, continuation
 

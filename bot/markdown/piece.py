@@ -99,7 +99,10 @@ class Piece:
         """`body` with the elements open at its start reopened, and the fence open at its end."""
         reopened, last = self.reopened, self.open_fence
         if reopened is None:
-            return self.continuation.apply(body, self.closing), last
+            before = self.continuation
+            if before.is_adjacent and self.source[:1].isspace():
+                before = replace(before, is_adjacent=False)
+            return before.apply(body, self.closing), last
         if not reopened.is_quoted:
             body = dedented(body, reopened)
             last = last.standalone() if last == reopened else last

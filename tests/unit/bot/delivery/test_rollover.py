@@ -219,6 +219,30 @@ def test_space_after_the_seal_stays_behind(text: str, at: int, rest: str) -> Non
     assert "".join(piece.source for piece in splitter.pieces()[1:]) == rest
 
 
+@pytest.mark.parametrize(
+    ("text", "at", "rest"),
+    [
+        ("so *last* one", 8, "one"),
+        ("so **last** one", 9, "one"),
+        ("so `last` one", 8, "one"),
+        ("so ~~last~~, one", 9, ", one"),
+        ("so **a _last_ b** one", 12, "**b** one"),
+        ("so *last\n* one", 8, "* one"),
+    ],
+)
+def test_marks_behind_the_seal_close_what_is_closed_before_it(text: str, at: int, rest: str) -> None:
+    """The message before shows the emphasis closed, since its last marks had not arrived."""
+    splitter = Splitter(lambda piece: len(piece.closed()), 100)
+    splitter.feed(text[:at])
+    splitter.seal(at)
+    words = rest.replace("*", "")
+    for letter in text[at:]:
+        splitter.feed(letter)
+        shown = splitter.pieces()[-1].shown().closed().replace("*", "")
+        assert words.startswith(shown)
+    assert splitter.pieces()[-1].closed() == rest
+
+
 def test_a_fence_is_open_on_both_sides_of_the_seal() -> None:
     """Code continued in a new message is still code in its language."""
     splitter = Splitter(lambda piece: len(piece.closed()), 100)

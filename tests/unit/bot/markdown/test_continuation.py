@@ -142,6 +142,29 @@ def test_the_segments_say_what_the_whole_says(answer: str, limit: int) -> None:
 
 
 @pytest.mark.slow
+@given(ANSWER.filter(lambda answer: "|---|" not in answer), st.floats(0, 1))
+def test_a_message_left_as_shown_reads_on_in_the_next(answer: str, share: float) -> None:
+    """Whenever its text goes on in a new message, the two say what the whole says: no mark is left over.
+
+    Except a table left inside a row: the rest of the row is plain text.
+    """
+    at = int(len(answer) * share)
+    splitter = Splitter(lambda piece: utf16_units(piece.closed()), 100_000)
+    splitter.feed(answer[:at])
+    shown = splitter.last.shown()
+    splitter.seal(len(shown.source))
+    splitter.feed(answer[at:])
+    first = 1 if shown.source else 0
+    segments = [shown.closed(), *(piece.closed() for piece in splitter.pieces()[first:])]
+    assert letters(segments) == letters([answer])
+
+
+def letters(segments: list[str]) -> str:
+    """All words of these messages in one: a message may end inside a word."""
+    return "".join(word for segment in segments for word, _ in seen(segment))
+
+
+@pytest.mark.slow
 @given(st.lists(LINE, min_size=2, max_size=9), st.integers(140, 300), st.integers(0, 99))
 def test_a_numbered_list_goes_on_counting(lines: list[str], limit: int, start: int) -> None:
     """Every item has its number in every message, as the model counted."""
