@@ -7,11 +7,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.e2e.test_postgres import environment, whole
 from tests.e2e.test_program import SlackPlace, numbered
+from tests.servers.faulty_link import FaultyLink, faulty_link
 from tests.servers.limits import Kind
 from tests.servers.openai import Answer, OpenAIDouble
 from tests.support.postgres import read_rows
@@ -28,12 +30,13 @@ TAKEN = "lane taken"
 
 @dataclass
 class Pair:
-    """Both programs: the owner of the workspace, and the other one."""
+    """Both programs: the owner of the workspace with its link to the database, and the other one."""
 
     owner: Running
     other: Running
     place: SlackPlace
     model: OpenAIDouble
+    link: FaultyLink
 
     async def begin(self) -> str:
         """Ask a question whose answer takes three seconds, and wait for some of it."""
@@ -46,14 +49,20 @@ class Pair:
 async def two_processes(database: str) -> AsyncIterator[Pair]:
     double = for_program(Transport.SOCKET)
     double.sockets.spreads = True
-    async with OpenAIDouble(default=Answer(WORDS, words_per_second=20)) as model, double.running():
+    async with (
+        OpenAIDouble(default=Answer(WORDS, words_per_second=20)) as model,
+        double.running(),
+        faulty_link(database) as (first, first_link),
+        faulty_link(database) as (second, second_link),
+    ):
         place = SlackPlace(double)
-        named = environment(model, database, place)
-        async with bot(named) as one, bot(named) as other:
+        async with bot(environment(model, first, place)) as one, bot(environment(model, second, place)) as other:
             await until(lambda: len(double.sockets.live) >= 2)
             await until(lambda: any(TAKEN in line for each in (one, other) for line in each.lines))
-            owner = next(each for each in (one, other) if any(TAKEN in line for line in each.lines))
-            yield Pair(owner, other if owner is one else one, place, model)
+            if any(TAKEN in line for line in one.lines):
+                yield Pair(one, other, place, model, first_link)
+            else:
+                yield Pair(other, one, place, model, second_link)
 
 
 async def endings(database: str) -> list[str | None]:
@@ -121,6 +130,50 @@ async def test_a_suspended_owner_writes_nothing_after_it_wakes(database: str) ->
         assert len(pair.place.answers(question)) == 1
         assert [await each.stop() for each in (pair.owner, pair.other)] == [0, 0]
     assert await endings(database) == ["done"]
+
+
+async def test_an_owner_whose_database_falls_silent_hands_over_and_comes_back(database: str) -> None:
+    """Its connections swallow everything without closing. No answer is lost or written twice, and no limit exceeded."""
+    async with two_processes(database) as pair:
+        questions = [(pair.place.ask("why?", place=number), number) for number in range(4)]
+        await until(lambda: all(pair.place.answers(*each) for each in questions))
+        pair.link.swallow()
+        await pair.other.says("recovering unfinished turns")
+        await until(lambda: all(whole(pair.place, *each) for each in questions))
+        pair.link.heal()
+        await pair.owner.says("declared dead by another process")
+        later = [(pair.place.ask("and then?", place=number), number) for number in range(4)]
+        await until(lambda: all(whole(pair.place, *each) for each in later))
+        assert [len(pair.place.answers(*each)) for each in (*questions, *later)] == [1] * 8
+        assert pair.place.double.limited == []
+        assert [await each.stop() for each in (pair.owner, pair.other)] == [0, 0]
+    assert await endings(database) == ["done"] * 8
+
+
+async def test_a_process_goes_on_with_the_next_host_of_its_address(database: str) -> None:
+    """The first host refuses every connection from the middle of an answer on."""
+    double = for_program(Transport.SOCKET)
+    async with (
+        OpenAIDouble(default=Answer(WORDS, words_per_second=20)) as model,
+        double.running(),
+        faulty_link(database) as (first, link),
+        faulty_link(database) as (second, _),
+    ):
+        place = SlackPlace(double)
+        hosts = ",".join(urlsplit(each).netloc.rpartition("@")[2] for each in (first, second))
+        url = urlsplit(database)
+        address = f"postgresql://{url.username}@{hosts}{url.path}?target_session_attrs=read-write"
+        async with bot(environment(model, address, place)) as running:
+            await until(lambda: len(double.sockets.live) >= 1)
+            question = place.ask("why?")
+            await until(lambda: bool(place.answers(question)))
+            assert link.connections
+            link.refuse()
+            await until(lambda: whole(place, question))
+            question = place.ask("and then?")
+            await until(lambda: whole(place, question))
+            assert await running.stop() == 0
+    assert await endings(database) == ["done", "done"]
 
 
 async def test_an_answer_goes_on_elsewhere_at_a_deploy(database: str) -> None:
