@@ -9,6 +9,8 @@ released its turns. Processes of earlier versions are known in `processes` alone
 
 from __future__ import annotations
 
+from adapters.postgres.options import UNSYNCED
+
 # The five columns of a turn's key, as parameters 1 to 5.
 _KEY = "platform = $1 AND workspace = $2 AND channel = $3 AND message = $4 AND generation = $5"
 _COLUMNS = "platform, workspace, channel, message, generation"
@@ -190,11 +192,11 @@ RELEASE = "UPDATE tickertape.turns SET owner = '' WHERE owner = $1 AND event IS 
 
 # ------------------------------------------------------------------------------------- calls and retention
 
-# Without a wait for the disk: calls matter for a minute.
-RECORD_CALLS = """
+# Calls matter for a minute.
+RECORD_CALLS = f"""
 INSERT INTO tickertape.calls (limit_name, at)
 SELECT name, clock_timestamp() - make_interval(secs => age)
-FROM set_config('synchronous_commit', 'off', true), unnest($1::text[], $2::float8[]) AS given (name, age)
+FROM {UNSYNCED}, unnest($1::text[], $2::float8[]) AS given (name, age)
 """
 RECENT_CALLS = """
 SELECT extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM tickertape.calls

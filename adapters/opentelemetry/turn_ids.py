@@ -1,6 +1,6 @@
-"""Ids of a turn's trace, made of the turn's key: every process that works on the turn sends into the same trace.
+"""Ids of a turn's trace, made of the turn's key: all processes at work on a turn send into the same trace.
 
-So nothing of a trace needs to be stored, or handed over with a lane. Only the extra may load this module.
+So no trace is stored, or handed over with a lane. Only the extra may load this module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bot.conversation import TurnKey
 
 @dataclass(frozen=True, slots=True)
 class TurnTrace:
-    """The id of a turn's trace, and that of the span of the process that took the turn in."""
+    """The ids of a turn's trace, and of the span of its first process."""
 
     trace: int
     first_span: int

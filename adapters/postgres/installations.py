@@ -1,6 +1,6 @@
 """Installations of the Slack app in PostgreSQL, with encrypted tokens.
 
-Times of expiry are the database's, so that the clocks of processes do not count.
+Times of expiry are the database's, so the clocks of processes do not count.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from adapters.slack.oauth.values import (
 )
 from bot.errors import ServiceError
 
-# Seconds for a block with a lock: a call of Slack's, and four round trips. The server ends one whose process is silent
-# for `IDLE_SECONDS`, so that a dead process does not hold its lock for long.
+# Seconds for a block with a lock: a call of Slack's, and four round trips. The server ends that of a silent process
+# for `IDLE_SECONDS`, so a dead process soon frees its lock.
 LOCK_SECONDS, IDLE_SECONDS = 15.0, 10
 
 # Seconds to wait for a lock: longer than another process calls Slack.
@@ -227,7 +227,7 @@ class PostgresInstallations(InstallationStore):
         )
 
     async def count_by_key(self) -> Mapping[str, int]:
-        """The number of installations by the name of the key (`SealedBox.names`) that has encrypted their tokens."""
+        """The number of installations by the key of their tokens (`SealedBox.names`)."""
         return {row["sealed_by"]: row["count"] for row in await self._engine.fetch(_BY_KEY)}
 
 

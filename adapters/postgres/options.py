@@ -13,6 +13,10 @@ SCHEMA = "tickertape"
 # The name of the program in PostgreSQL's list of sessions.
 APPLICATION = "tickertape"
 
+# In the FROM clause: the statement's transaction ends without a wait for the disk. If the database's machine fails,
+# commits of its last second are lost.
+UNSYNCED = "set_config('synchronous_commit', 'off', true)"
+
 # The oldest supported version, as a major number. Version 13 gets no more corrections
 # (https://www.postgresql.org/support/versioning/).
 OLDEST_VERSION = 14

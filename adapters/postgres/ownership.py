@@ -44,8 +44,8 @@ _HEARTBEAT = (
     "$1, $2, $3, $4, $5, $6, $7::text::jsonb, $8::text::jsonb, $9::text::jsonb, $10, $11::text::jsonb, "
     "$12, $13::text::jsonb)"
 )
-_REAP = "SELECT tickertape.reap($1, $2, $3)"
-_HINT = "SELECT pg_notify($1, '')"
+# All processes get a hint, if anybody is dead.
+_REAP = "SELECT id, pg_notify($4, '') FROM tickertape.reap($1, $2, $3) AS id"
 _TAKE = "SELECT tickertape.take($1, $2, $3, $4)"
 _ROUTE = "SELECT tickertape.route($1, $2, $3, $4, $5, $6, $7, $8)"
 _RELEASE = "SELECT tickertape.release($1, $2::text::jsonb)"
@@ -126,11 +126,9 @@ class PostgresOwnership(Ownership):
     @override
     async def reap(self, caller: Caller) -> Sequence[str]:
         rows = await self._engine.fetch(
-            _REAP, caller.process, caller.heard.epoch, caller.heard.seconds, priority=Priority.FIRST
+            _REAP, caller.process, caller.heard.epoch, caller.heard.seconds, CHANNEL, priority=Priority.FIRST
         )
-        if rows:
-            await self._engine.fetch(_HINT, CHANNEL, priority=Priority.FIRST)
-        return [str(row["reap"]) for row in rows]
+        return [str(row["id"]) for row in rows]
 
     @override
     async def take(self, caller: Caller, platform: str, most: int) -> Sequence[TakenLane]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.postgres.options import UNSYNCED
 from adapters.records import ledger
 from adapters.records.postgres.script_engine import PREFIX
 from adapters.records.values import (
@@ -20,11 +21,9 @@ from adapters.records.values import (
 from bot.conversation import TurnKey
 from bot.ledger import CounterKey, CounterState, LedgerEntry, Limit, Refusal, Reservation, Unit
 
-# Without a wait for the disk, as on SQLite (`PRAGMA synchronous = NORMAL`): acknowledgements of questions wait for it
-# too. If the database's machine fails, the calls of its last second are not counted.
-_SOON = "set_config('synchronous_commit', 'off', true)"
-RESERVE = f"SELECT refused, notify FROM {_SOON}, {PREFIX}reserve($1)"  # noqa: S608 (constants)
-SETTLE = f"SELECT FROM {_SOON}, {PREFIX}settle($1)"
+# As on SQLite (`PRAGMA synchronous = NORMAL`): acknowledgements of questions wait for the disk too.
+RESERVE = f"SELECT refused, notify FROM {UNSYNCED}, {PREFIX}reserve($1)"  # noqa: S608 (constants)
+SETTLE = f"SELECT FROM {UNSYNCED}, {PREFIX}settle($1)"
 READ_COUNTERS = f"""
 SELECT scope, owner, period, questions, tokens, money, reserved_tokens, reserved_money FROM {PREFIX}counters
 WHERE (scope, owner, period) IN (SELECT k->>0, k->>1, k->>2 FROM jsonb_array_elements($1) AS k)

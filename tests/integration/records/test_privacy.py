@@ -23,7 +23,7 @@ from bot.forgotten_people import ForgottenPeople
 from bot.privacy import Answers, JournalRows, StoredPersonalData
 from bot.records import RecordsUnavailable, Retention, person
 from tests.contracts.records import NOON
-from tests.support.core import running_core
+from tests.support.core import CoreHarness, running_core
 from tests.support.fakes import FakeChannel, ScriptedModel, turn, words
 from tests.support.metering import Metered, metered
 from tests.support.waiting import until
@@ -133,16 +133,19 @@ async def test_a_running_answer_ends_without_a_trace() -> None:
         assert not any((await at.records.rows_of(DANA)).values())
 
 
+@asynccontextmanager
+async def one_of_several() -> AsyncIterator[tuple[Metered, CoreHarness]]:
+    """A process that looks for people forgotten by others. Its answers take some seconds."""
+    model = ScriptedModel([*words(400), Text("end"), Finish(FinishReason.STOP)])
+    async with metered({}) as at, running_core(model, hooks=at.hooks) as core:
+        personal = data_of(at, MemoryJournal(), core.turns)
+        async with ForgottenPeople(at.records, personal, lambda: core.turns.queues.accepted, core.turns.live_turns):
+            yield at, core
+
+
 async def test_an_answer_stops_where_another_process_forgot_its_person() -> None:
     """It ends within a second or two, once; rows stored since the erasure go too, and others' answers go on."""
-    journal = MemoryJournal()
-    async with (
-        metered({}) as at,
-        running_core(ScriptedModel([*words(400), Text("end"), Finish(FinishReason.STOP)]), hooks=at.hooks) as core,
-        ForgottenPeople(
-            at.records, data_of(at, journal, core.turns), lambda: core.turns.queues.accepted, core.turns.live_turns
-        ),
-    ):
+    async with one_of_several() as (at, core):
         core.turns.accept(turn("1"), FakeChannel())
         other = turn("2")
         other = replace(other, conversation="c2", author=replace(other.author, id="U2"))
@@ -160,14 +163,7 @@ async def test_an_answer_stops_where_another_process_forgot_its_person() -> None
 
 async def test_an_answer_taken_over_stops_where_its_person_was_forgotten_before() -> None:
     """No erasure follows the take-over, so each turn is looked up once; later ones of the person are answered."""
-    journal = MemoryJournal()
-    async with (
-        metered({}) as at,
-        running_core(ScriptedModel([*words(400), Text("end"), Finish(FinishReason.STOP)]), hooks=at.hooks) as core,
-        ForgottenPeople(
-            at.records, data_of(at, journal, core.turns), lambda: core.turns.queues.accepted, core.turns.live_turns
-        ),
-    ):
+    async with one_of_several() as (at, core):
         await at.meter.admit(turn("1"))  # by another process
         await at.records.erase(DANA)
         await asyncio.sleep(2)
