@@ -56,7 +56,9 @@ async def open_shared_stores(
     assert database is not None
     engine = await stack.enter_async_context(Engine(database))
     ownership = make_shared_ownership(settings, engine, recorder)
-    journal = await stack.enter_async_context(PostgresJournal(engine, wall_clock, ownership.process, options))
+    journal = await stack.enter_async_context(
+        PostgresJournal(engine, wall_clock, ownership.process, options, may_run=ownership.may_run)
+    )
     records = await stack.enter_async_context(PostgresRecords(engine, wall_clock, make_records_options(settings)))
     return Stores(journal, records, ownership, journal.wait_until_ready, engine, journal)
 

@@ -66,14 +66,19 @@ class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
         process: Callable[[], str],
         options: JournalOptions | None = None,
         *,
+        may_run: Callable[[TurnKey], bool],
         work_seconds: float = WORK_SECONDS,
     ) -> None:
-        """`process` tells the present name of this process's lease; it changes once others declare it dead."""
+        """`process` tells the present name of this process's lease; it changes once others declare it dead.
+
+        `may_run` tells whether a turn's lane is in our hands. The database may know of it before we do.
+        """
         self._engine = engine
         self._wall_clock = wall_clock
         self._options = options or JournalOptions()
         self._work_seconds = work_seconds
         self._process = process
+        self._may_run = may_run
         self._owner = process()  # the name in the database
         self._memory = JournalMemory(self._options)
         self._operations = GroupedOperations(self._ask, lambda: self._owner, engine.options.call_seconds)
@@ -176,14 +181,17 @@ class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
-        """Claim the turns of our lanes on a platform, or those of the dead. Call it again later: more may come."""
+        """Claim the turns of our lanes on a platform, or those of the dead. Call it again later: more may come.
+
+        If the lane of a claimed turn is not in our hands yet, a call after `lane_won` returns the turn again.
+        """
         try:
             rows = await self._ask(sql.CLAIM, platform, self._owner, self._memory.in_doubt)
         except Failure:
             return ()  # made up for by a later call: what was claimed without an answer is compared with the memory
         now = self._wall_clock().timestamp()
         turns = [to_unfinished(row) for row in rows if self._memory.is_new(row)]
-        self._memory.turns.add_claimed(turns, now)
+        self._memory.turns.add_claimed([turn for turn in turns if self._may_run(turn.key)], now)
         return turns
 
     @override

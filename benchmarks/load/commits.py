@@ -25,6 +25,7 @@ from benchmarks.load.machine import show
 from bot.conversation import Ending, TurnKey
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import Caller, Heartbeat, RoutedEvent
+from bot.turns.hooks import every_turn
 from tests.servers.postgres import DURABLE_SETTINGS
 from tests.support.members import member
 from tests.support.postgres import engine, own_server
@@ -114,7 +115,7 @@ async def journal_of(url: str) -> AsyncIterator[PostgresJournal]:
     async with (
         engine(url, call_seconds=30.0) as opened,
         member(opened, LEASE_SECONDS) as (keeper, _),
-        PostgresJournal(opened, lambda: datetime.now(UTC), lambda: keeper.process) as journal,
+        PostgresJournal(opened, lambda: datetime.now(UTC), lambda: keeper.process, may_run=every_turn) as journal,
     ):
         await journal.wait_until_ready()
         await until(lambda: keeper.is_valid)

@@ -21,7 +21,14 @@ from bot.ownership.lease import LeaseTimes
 from bot.ownership.membership import Changes, Load, Membership, SentHeartbeat
 from bot.ownership.ports import Ownership, Route, RoutedEvent, TakenLane
 from bot.ownership.spreading import Spreading
-from bot.ownership.telemetry import LaneChange, NoOwnershipRecorder, OwnershipRecorder, OwnershipStatus, status_of
+from bot.ownership.telemetry import (
+    LaneChange,
+    NoOwnershipRecorder,
+    OwnershipRecorder,
+    OwnershipStatus,
+    status_of,
+    tell_settings,
+)
 from bot.rate_limits.shared_window import SharedWindow
 
 log = logging.getLogger(__name__)
@@ -158,8 +165,8 @@ class Keeper:
             if routed.route is Route.QUEUED:
                 self._options.recorder.event_routed(event.lane.platform)
                 return False
-            if routed.lane is not None and member is self._member:
-                self._win(member.taken([routed.lane], asked, _now()))
+            if routed.lane is not None:
+                self._take([routed.lane], member, asked)
             if not self.owns(event.lane):  # a heartbeat was answered meanwhile; the next one tells
                 self._good.clear()
                 async with self._call_limit():
@@ -256,7 +263,7 @@ class Keeper:
             log.info("the engine is back")
         self._fails = False
         if changes.has_new_settings:
-            _tell_settings(member.different_settings)
+            tell_settings(member.different_settings)
         self._lose(changes.lost)
         self._unreleased |= dict.fromkeys(changes.unknown, False) | {
             grant: self._unreleased.get(grant, True) for grant in changes.unreleased
@@ -277,6 +284,11 @@ class Keeper:
             limit.window.set_limit(self._member.shares[name].limit)
 
     # ------------------------------------------------------------------------------------------------ lanes and inbox
+
+    def _take(self, taken: Sequence[TakenLane], member: Membership, asked: float) -> None:
+        if taken and member is self._member:
+            self._win(member.taken(taken, asked, _now()))
+            self._beat_now.set()  # its list confirms lanes whose response a heartbeat has overtaken
 
     def _win(self, taken: Sequence[TakenLane]) -> None:
         for each in taken:
@@ -352,8 +364,7 @@ class Keeper:
             asked = _now()
             async with self._call_limit():
                 taken = await self._ownership.take(member.caller(), platform, most)
-            if member is self._member:
-                self._win(member.taken(taken, asked, _now()))
+            self._take(taken, member, asked)
         move = self._spreading.next_move(member, self._user.live_answers(), _now())
         if move.close is not None:
             log.info("lane closed, to be released after its answers", extra={"lane": str(move.close)})
@@ -387,13 +398,6 @@ class Keeper:
                 yield
         except TimeoutError as error:
             raise OutcomeUnknown("the engine does not answer in time") from error
-
-
-def _tell_settings(different: frozenset[str]) -> None:
-    if different:
-        log.warning("another process has different settings", extra={"tables": ", ".join(sorted(different))})
-    else:
-        log.info("all processes have the same settings")
 
 
 def _now() -> float:

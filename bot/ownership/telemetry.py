@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing_extensions import override
 
 if TYPE_CHECKING:
     from bot.ownership.membership import Membership
+
+log = logging.getLogger(__name__)
 
 
 class LaneChange(Enum):
@@ -64,6 +67,14 @@ def status_of(member: Membership, platforms: Sequence[str], now: float, *, is_en
         {platform: counts.free for platform, counts in member.counts.items()} if is_valid else {},
         member.different_settings,
     )
+
+
+def tell_settings(different: frozenset[str]) -> None:
+    """Log the tables of settings in which another process differs from now on."""
+    if different:
+        log.warning("another process has different settings", extra={"tables": ", ".join(sorted(different))})
+    else:
+        log.info("all processes have the same settings")
 
 
 class OwnershipRecorder(Protocol):

@@ -21,7 +21,7 @@ from bot.ownership.lanes import Lane
 from bot.ownership.lease import LeaseTimes
 from bot.ownership.shared_lanes import SharedLanes
 from bot.ports import UnfinishedTurn
-from bot.turns.hooks import TurnHooks
+from bot.turns.hooks import TurnHooks, every_turn
 from bot.turns.lane_work import LaneWork
 from bot.turns.manager import TurnManager
 from tests.servers.slack import SlackDouble
@@ -85,14 +85,23 @@ class LaneJournal(FakeJournal):
         super().__init__(durable=True)
         self.entries, self.answers, self.ends = shared.rows.entries, shared.rows.answers, shared.rows.ends
         self._shared = shared
+        self._known: set[TurnKey] = set()
         self.process: Callable[[], str] = lambda: ""
+        self.may_run: Callable[[TurnKey], bool] = every_turn
 
     @override
     async def accept(self, key: TurnKey, event: str = "", messages: Sequence[str] = ()) -> bool:
         is_new = await super().accept(key, event, messages)
         if is_new:
             self._shared.owners[key] = self.process()
+            self._known.add(key)
         return is_new
+
+    def lane_won(self) -> None:
+        """The next look compares all turns of this process with those known here."""
+
+    def lane_lost(self, concerns: Callable[[TurnKey], bool]) -> None:
+        self._known = {key for key in self._known if not concerns(key)}
 
     @override
     async def unfinished(self, platform: str) -> Sequence[UnfinishedTurn]:
@@ -100,12 +109,13 @@ class LaneJournal(FakeJournal):
         found = [
             key
             for key in self.entries
-            if self._shared.owners.get(key) != process
+            if (self._shared.owners.get(key) != process or key not in self._known)
             and self._shared.engine.tables.lanes[Lane(platform, key.workspace)].owner == process
             and self.ends.get(key, Ending.INTERRUPTED) is Ending.INTERRUPTED
         ]
         for key in found:
             self._shared.owners[key] = process
+        self._known.update(key for key in found if self.may_run(key))
         return [UnfinishedTurn(key, self.entries[key], tuple(self.answers[key]), self.age) for key in found]
 
 
@@ -131,10 +141,10 @@ class SlackProcess:
         timings = SlackTimings(recovery_poll=0.2)
         self.platform = SlackPlatform(options_of(double, timings=timings), self._attachments, self.lanes, tokens=tokens)
         journal = LaneJournal(shared)
-        journal.process = lambda: self.keeper.process
+        journal.process, journal.may_run = (lambda: self.keeper.process), self.work.may_run
         self.model = ScriptedModel(script)
         self.turns: TurnManager = make_turns(self.model, journal, hooks=TurnHooks(may_run=self.work.may_run))
-        self.work.attach(self.turns.lost, {self.platform.name: self.platform})
+        self.work.attach(self.turns.lost, {self.platform.name: self.platform}, journal)
         self.interactions = RecordingInteractions()
         self.url = ""  # over HTTP
         self._is_http = double.transport is Transport.HTTP

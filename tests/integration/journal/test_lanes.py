@@ -50,13 +50,17 @@ class Process:
 
     async def hand_over(self, lane: Lane, to: Process) -> None:
         """Another process takes the lane, as after a release."""
+        await self.lose(lane, to)
+        await until(lambda: not self.keeper.owns(lane))
+        await to.take(lane)
+
+    async def lose(self, lane: Lane, to: Process) -> None:
+        """In the database the lane is another process's; its response is still under way."""
         await run_script(
             self.url,
             f"UPDATE tickertape.lanes SET owner = '{to.keeper.process}', fence = fence + 1 "
             f"WHERE platform = '{lane.platform}' AND name = '{lane.name}'",
         )
-        await until(lambda: not self.keeper.owns(lane))
-        await to.take(lane)
 
 
 class Workspaces(LaneHolder):
@@ -115,6 +119,18 @@ async def test_the_next_owner_of_a_lane_has_its_turns_though_the_earlier_one_liv
     )
     left = [("0", b"text", None, ["m1"]), *((str(number), b"text", None, []) for number in (1, 2, 3))]
     assert [tuple(row) for row in rows] == left
+
+
+async def test_turns_found_before_their_lane_is_ours_are_found_again(database: str) -> None:
+    """The database may tell a look for turns of the lane sooner than the response to its taking comes."""
+    async with process(database) as first, process(database) as second:
+        await first.take(LANE)
+        await first.journal.accept(question(1), "text")
+        await first.lose(LANE, second)
+        assert await taken(second.journal, "slack") == [question(1)]  # no handler: the lane is not in our hands
+        await second.take(LANE)
+        assert await taken(second.journal, "slack") == [question(1)]
+        assert not await second.journal.unfinished("slack")
 
 
 async def test_a_lane_that_comes_back_brings_its_turns(database: str) -> None:

@@ -21,6 +21,7 @@ from bot.errors import Failure, Permanent, ServiceError
 from bot.journal import Journal
 from bot.ownership.holder import LaneHolder
 from bot.ownership.keeper import Keeper
+from bot.turns.hooks import every_turn
 from bot.turns.lost_turns import LostTurns
 from bot.turns.queues import TurnQueues
 from tests.contracts.journal import FIRST, OTHERS, DurableJournalContract
@@ -68,7 +69,9 @@ async def opened_journal(
     """A process's journal and its keeper, with platforms by name."""
     async with (
         member(opened, lease_seconds) as (keeper, work),
-        PostgresJournal(opened, now, lambda: keeper.process, options, work_seconds=0.05) as journal,
+        PostgresJournal(
+            opened, now, lambda: keeper.process, options, may_run=work.may_run, work_seconds=0.05
+        ) as journal,
     ):
         work.attach(LostTurns({}, TurnQueues()), platforms, journal)
         await journal.wait_until_ready()
@@ -480,7 +483,7 @@ async def test_it_waits_for_a_database_that_is_away_at_the_start() -> None:
         server.stop()
         async with (
             engine(server.url, **QUICK_ENGINE) as opened,
-            PostgresJournal(opened, now, lambda: "me", work_seconds=0.05) as journal,
+            PostgresJournal(opened, now, lambda: "me", may_run=every_turn, work_seconds=0.05) as journal,
         ):
             await until(lambda: opened.away)
             assert journal.away
@@ -491,7 +494,10 @@ async def test_it_waits_for_a_database_that_is_away_at_the_start() -> None:
 
 async def test_a_database_without_tables_is_refused(bare_database: str) -> None:
     """One line names the command."""
-    async with engine(bare_database) as opened, PostgresJournal(opened, now, lambda: "me") as journal:
+    async with (
+        engine(bare_database) as opened,
+        PostgresJournal(opened, now, lambda: "me", may_run=every_turn) as journal,
+    ):
         with pytest.raises(Permanent, match="run `tickertape migrate`"):
             await journal.wait_until_ready()
 

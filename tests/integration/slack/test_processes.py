@@ -134,6 +134,19 @@ async def test_an_answer_goes_on_after_its_process_was_killed() -> None:
         assert double.limited == []
 
 
+async def test_an_answer_goes_on_though_its_turn_is_found_before_its_lane() -> None:
+    """The engine has given the lane; until its response comes, the looks for unfinished turns already find the turn."""
+    double, script = SlackDouble(), words(240)
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), cluster(double, script) as processes:
+        double.say(dm, "hello", author=ann)
+        await soon(double, lambda: any("word20 " in text for text in double.answers(dm)))
+        processes["other"].connection.delays["take"] = 0.5  # and more looks: they are 0.2 s apart
+        await processes["owner"].kill()
+        await soon(double, lambda: double.answers(dm) == [answer_of(script).strip()])
+        assert processes.answers() == {"owner": 1, "other": 1}
+
+
 async def test_events_during_a_stop_go_to_the_next_owner() -> None:
     """A stopping process gives its idle lanes up at once; events that still reach it are answered by the next owner."""
     double = SlackDouble()

@@ -429,6 +429,18 @@ async def test_the_next_owner_counts_the_writes_before_it() -> None:
         assert min(ages) < 2.1
 
 
+async def test_a_lane_whose_response_was_overtaken_is_confirmed_at_once() -> None:
+    """A heartbeat was sent meanwhile, without the lane in its list; the next one does not wait for its second."""
+    async with processes("a", "b") as (world, (first, second)):
+        assert await first.keeper.route(event())
+        second.connection.delays["take"] = 1.2
+        await first.stop(1.0)
+        await until(lambda: world.engine.tables.lanes[LANE].owner == second.keeper.process, seconds=3.0)
+        given = asyncio.get_running_loop().time()
+        await owner_of([second])
+        assert asyncio.get_running_loop().time() - given <= 1.2 + 0.1
+
+
 @pytest.mark.parametrize("seconds", [1.2, 1.45, 60.0])
 async def test_the_writes_before_it_count_whenever_the_response_comes(seconds: float) -> None:
     """The next heartbeat tells of the lane first, or its taking has no response at all: then it is taken once more."""
