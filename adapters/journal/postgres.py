@@ -27,7 +27,6 @@ from adapters.journal.postgres_values import (
     key_arrays,
     key_columns,
     to_json,
-    to_unfinished,
 )
 from adapters.journal.sql import CALL_RETENTION_SECONDS
 from adapters.postgres import Engine, Priority, Row
@@ -71,16 +70,15 @@ class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
     ) -> None:
         """`process` tells the present name of this process's lease; it changes once others declare it dead.
 
-        `may_run` tells whether a turn's lane is in our hands. The database may know of it before we do.
+        `may_run` is that of `JournalMemory`.
         """
         self._engine = engine
         self._wall_clock = wall_clock
         self._options = options or JournalOptions()
         self._work_seconds = work_seconds
         self._process = process
-        self._may_run = may_run
         self._owner = process()  # the name in the database
-        self._memory = JournalMemory(self._options)
+        self._memory = JournalMemory(self._options, may_run)
         self._operations = GroupedOperations(self._ask, lambda: self._owner, engine.options.call_seconds)
         self._group = asyncio.TaskGroup()
         self._calls: list[tuple[str, float]] = []  # the limit, and the loop's time of the call
@@ -189,10 +187,7 @@ class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
             rows = await self._ask(sql.CLAIM, platform, self._owner, self._memory.in_doubt)
         except Failure:
             return ()  # made up for by a later call: what was claimed without an answer is compared with the memory
-        now = self._wall_clock().timestamp()
-        turns = [to_unfinished(row) for row in rows if self._memory.is_new(row)]
-        self._memory.turns.add_claimed([turn for turn in turns if self._may_run(turn.key)], now)
-        return turns
+        return self._memory.claimed(rows, self._wall_clock().timestamp())
 
     @override
     async def rows(self, keys: Sequence[TurnKey]) -> Sequence[Mapping[str, object]]:

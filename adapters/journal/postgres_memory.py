@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from cachetools import FIFOCache
@@ -13,10 +13,11 @@ from adapters.journal import postgres_statements as sql
 from adapters.journal.live_turns import LiveTurns, TurnState
 from adapters.journal.operations import Operation
 from adapters.journal.options import JournalOptions
-from adapters.journal.postgres_values import encode_event, key_arrays, key_of, plain
+from adapters.journal.postgres_values import encode_event, key_arrays, key_of, plain, to_unfinished
 from adapters.postgres import Row
 from bot.conversation import TurnKey
 from bot.errors import OutcomeUnknown
+from bot.ports import UnfinishedTurn
 
 # After a statement with an unknown outcome, turns are compared with the memory for so many seconds: a network may
 # deliver it late, and the server gives up on a silent client after some seconds.
@@ -31,12 +32,14 @@ Statement = tuple[str, tuple[object, ...]]  # and its values
 class JournalMemory:
     """The turns of this process, and how far the database may differ from them."""
 
-    def __init__(self, options: JournalOptions) -> None:
+    def __init__(self, options: JournalOptions, may_run: Callable[[TurnKey], bool]) -> None:
+        """`may_run` tells whether a turn's lane is in our hands. The database may know of it before we do."""
         self.turns = LiveTurns(live=options.max_live_turns, ended=options.max_ended_turns)
         # Operations on other processes' turns, missing in the database.
         self.foreign: deque[Operation] = deque(maxlen=options.max_live_turns)
         # Failures so far, and those followed by a complete restoration.
         self._failures = self._restored = 0
+        self._may_run = may_run
         self._accepting: set[TurnKey] = set()
         # Turns whose acceptance has an unknown outcome.
         self._doubtful: FIFOCache[TurnKey, None] = FIFOCache(options.max_ended_turns)
@@ -50,8 +53,16 @@ class JournalMemory:
         """Whether this process works on the turn, or is about to."""
         return key in self._accepting or self.turns.is_running(key)
 
-    def is_new(self, row: Row) -> bool:
-        """Whether a turn found in the database is to be continued here."""
+    def claimed(self, rows: Iterable[Row], now: float) -> Sequence[UnfinishedTurn]:
+        """The turns found in the database that are to be continued here. `now` is in seconds since 1970.
+
+        One whose lane is not in our hands yet stays unknown, so that a look after the lane is won finds it again.
+        """
+        turns = [to_unfinished(row) for row in rows if self._is_new(row)]
+        self.turns.add_claimed([turn for turn in turns if self._may_run(turn.key)], now)
+        return turns
+
+    def _is_new(self, row: Row) -> bool:
         key = key_of(row)
         return not (self.runs(key) if row["is_claimed"] else self.knows(key))
 

@@ -21,7 +21,8 @@ from benchmarks.latency.scenarios import Played, as_seen
 from benchmarks.latency.table import aligned
 from benchmarks.latency.traces import visible
 from bot.conversation import Author, Delta, Finish, FinishReason, Prompt, Text
-from bot.ownership.keeper import Keeper, KeeperOptions, LaneUser, SharedLimit
+from bot.ownership.holder import LaneUser
+from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
 from bot.ownership.shares import demand_of

@@ -15,7 +15,8 @@ from typing_extensions import override
 from benchmarks.scale_out.hosts import Host
 from benchmarks.scale_out.world import DISCORD, SLACK, Answer, HandOver, World
 from bot.errors import Retryable
-from bot.ownership.keeper import Keeper, KeeperOptions, LaneUser, SharedLimit
+from bot.ownership.holder import LaneUser
+from bot.ownership.keeper import Keeper, KeeperOptions, SharedLimit
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
 from bot.ownership.shares import demand_of

@@ -1,12 +1,34 @@
-"""What a platform is told of its lanes. By default it has none."""
+"""What those who work in lanes are told of them: the keeper's user, and each platform. By default one has none."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from bot.conversation import TurnKey
+from bot.ownership.inbox_reader import EventUser
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
+
+
+class LaneUser(EventUser, Protocol):
+    """Whoever works in the lanes: the turns and the platforms."""
+
+    def lane_won(self, lane: Lane, session: str) -> None:
+        """A lane is ours: continue its unfinished turns. `session` is its earlier owner's text. Returns at once."""
+        ...
+
+    def lane_lost(self, lane: Lane) -> None:
+        """Another process may own the lane, now or soon: end its turns here without another write. Returns at once."""
+        ...
+
+    def lane_closed(self, lane: Lane) -> None:
+        """The lane is another process's once its live answers have ended: take no new questions in. Returns at once."""
+        ...
+
+    def live_answers(self) -> Mapping[Lane, int]:
+        """The accepted turns of each lane with any."""
+        ...
 
 
 class LaneHolder(Protocol):

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bot.errors import OutcomeUnknown, Retryable, ServiceError, cause_of
-from bot.ownership.inbox_reader import EventUser, InboxReader
+from bot.ownership.holder import LaneUser
+from bot.ownership.inbox_reader import InboxReader
 from bot.ownership.lane_records import LaneRecords
 from bot.ownership.lanes import Grant, Lane
 from bot.ownership.lease import LeaseTimes
@@ -38,26 +39,6 @@ _IDLE_POLL_SECONDS = 0.1
 
 # Tries to route an event. Each fails only if a heartbeat overtakes the response, once a second at most.
 _ROUTE_TRIES = 3
-
-
-class LaneUser(EventUser, Protocol):
-    """Whoever works in the lanes: the turns and the platforms."""
-
-    def lane_won(self, lane: Lane, session: str) -> None:
-        """A lane is ours: continue its unfinished turns. `session` is its earlier owner's text. Returns at once."""
-        ...
-
-    def lane_lost(self, lane: Lane) -> None:
-        """Another process may own the lane, now or soon: end its turns here without another write. Returns at once."""
-        ...
-
-    def lane_closed(self, lane: Lane) -> None:
-        """The lane is another process's once its live answers have ended: take no new questions in. Returns at once."""
-        ...
-
-    def live_answers(self) -> Mapping[Lane, int]:
-        """The accepted turns of each lane with any."""
-        ...
 
 
 class SharedLimit(Protocol):

@@ -9,8 +9,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from bot.conversation import TurnKey
-from bot.ownership.holder import LaneHolder
-from bot.ownership.keeper import LaneUser
+from bot.ownership.holder import LaneHolder, LaneUser
 from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
 from bot.turns.lost_turns import LostTurns

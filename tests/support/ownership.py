@@ -9,7 +9,7 @@ from typing import TypeVar
 from typing_extensions import override
 
 from bot.errors import ConnectFailed, ServiceError
-from bot.ownership.keeper import LaneUser
+from bot.ownership.holder import LaneUser
 from bot.ownership.lanes import Grant, Lane
 from bot.ownership.ports import (
     Caller,
