@@ -141,9 +141,12 @@ class DiscordChannel(Channel):
         async with self._write(Verb.POST, payload, files=bool(body.files)):
             created = await self._state.client.http.send_message(int(self._question.channel), params=params)
             message = str(int(created["id"]))
-        if self._recovered and str(created.get("content", body.text)).strip() != body.text.strip():
-            raise OutcomeUnknown("the post of an earlier process arrived only now")
         self._pings = PINGS_NOBODY
+        text = str(created.get("content", body.text))
+        if self._recovered and text.strip() != body.text.strip():
+            # Without the cached message, a search that does not reach it would repeat this post for ever.
+            self._cache_own(message, text)
+            raise OutcomeUnknown("the message of an earlier process has this key", retry_after=0.0)
         if not created.get("attachments"):
             self._without_files.add(message)
         # With a nonce already used, Discord returns the earlier message in its current state.
@@ -222,6 +225,8 @@ class DiscordChannel(Channel):
         has_nonce = not self._recovered and key not in self._keys_with_files and age < state.options.nonce_seconds
         if found is None and not has_nonce:
             found = await find_answer_message(state, question, known)
+        if found is not None:
+            self._pings = PINGS_NOBODY
         return found
 
     @asynccontextmanager

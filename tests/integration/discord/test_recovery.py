@@ -321,10 +321,18 @@ async def test_within_minutes_the_nonce_finds_it() -> None:
 
 
 @pytest.mark.sockets
-async def test_a_repeated_post_with_a_known_nonce_is_followed_by_an_edit() -> None:
-    """The repeated post returns the old message: its outcome is unknown, then it is found and edited."""
+@pytest.mark.parametrize("has_history", [True, False])
+async def test_a_repeated_post_with_a_known_nonce_is_followed_by_an_edit(has_history: bool) -> None:
+    """The repeated post returns the old message: its outcome is unknown, then it is found and edited.
+
+    So it is where a search finds nothing, and nobody is pinged once more.
+    """
     async with recovered_channel() as (bot, channel, asked):
         mine = add_lost_post(bot, asked)
+        if not has_history:
+            plain = {"Content-Type": "text/plain"}
+            bot.double.faults.add("GET", "/messages$", Kind.STATUS, times=9, status=404, headers=plain, body=b"none")
+            assert await channel.find("key") is None
         bot.double.posts[mine].nonce = "key"
         bot.double.world.messages[bot.general][mine]["components"] = [{"type": 1, "components": [{"custom_id": "x"}]}]
 
@@ -334,6 +342,7 @@ async def test_a_repeated_post_with_a_known_nonce_is_followed_by_an_edit() -> No
         assert bot.double.answers(bot.general) == ["half an ans"]
         await channel.edit(mine, Body("the whole answer"))
         assert (bot.double.answers(bot.general), bot.double.button(bot.general, mine)) == (["the whole answer"], None)
+        assert bot.double.posts[await channel.post(Body("more"), "key2")].pinged == frozenset()
 
 
 @pytest.mark.sockets
