@@ -137,6 +137,8 @@ class EventHandler:
         self._seen[id_] = True
         if isinstance(event, CommandUsed) and not self._accepting:
             self._hold()  # for the next owner of the shard; in vain if this process stores it
+        if isinstance(event, CommandUsed) and event.access.sees:
+            self._state.cache.expect_events(event.interaction.channel.id, int(id_))
         if isinstance(event, CommandUsed | CompletionRequested):
             self.commands.handle(event)
         else:

@@ -16,20 +16,25 @@ Group = list[DiscordMessage]
 
 
 def channel_history(
-    cache: MessageCache, question: DiscordMessage, *, bot_id: str, limit: int, starter: DiscordMessage | None = None
+    cached: Sequence[DiscordMessage],
+    question: DiscordMessage,
+    *,
+    bot_id: str,
+    limit: int,
+    from_start: bool,
+    starter: DiscordMessage | None = None,
 ) -> tuple[list[Group], bool]:
-    """The cached history of a thread or DM before `question`, oldest first, and whether there is more.
+    """The history of a thread or DM before `question`, oldest first, and whether there is more.
 
-    It includes our answers to earlier questions, even those posted after `question`.
+    `cached` are the channel's messages, `from_start` if none before `question` is missing. The history includes our
+    answers to earlier questions, even those posted after `question`.
     """
-    cached = cache.messages(question.channel)
     earlier = {one.id for one in cached if int(one.id) < int(question.id)}
     history = [
         one
         for one in cached
         if one.id in earlier or (one.author == bot_id and one.reply_to in earlier and one.reply_to != question.id)
     ]
-    from_start = cache.complete_from(question.channel) == 0
     if starter is not None and from_start and starter.id not in earlier and starter.id != question.id:
         history = [starter, *(_as_reply(one, starter, bot_id) for one in history)]
     groups = group_answers([one for one in history if one.kind in READABLE_TYPES], bot_id=bot_id)

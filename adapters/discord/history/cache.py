@@ -36,6 +36,7 @@ class _CachedChannel:
     by_id: dict[int, DiscordMessage] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     complete_from: int | None = None
+    evicted: int = 0  # the newest evicted id
     characters: int = 0
 
     def put(self, message: DiscordMessage) -> None:
@@ -52,7 +53,9 @@ class _CachedChannel:
 
     def evict_oldest(self) -> None:
         """Evict the oldest of at least two messages; the channel is complete only from the next one on."""
-        self.characters -= characters_of(self.by_id.pop(self.order.pop(0)))
+        oldest = self.order.pop(0)
+        self.evicted = max(self.evicted, oldest)
+        self.characters -= characters_of(self.by_id.pop(oldest))
         if self.complete_from is not None:
             self.complete_from = max(self.complete_from, self.order[0])
 
@@ -88,15 +91,20 @@ class MessageCache:
         self._conversations: LRUCache[str, str] = LRUCache(MAX_SMALL_CACHE)
         self._without_starter: LRUCache[str, bool] = LRUCache(MAX_SMALL_CACHE)
         self._deleting: LRUCache[str, bool] = LRUCache(MAX_SMALL_CACHE)
+        self.gaps = 0  # sessions begun by the gateway; a read begun before one proves no completeness after it
 
     # ------------------------------------------------------------------------------------------------------- messages
 
     def add(self, message: DiscordMessage) -> None:
         """Store a new message from the gateway. It delivers every later one of the channel, too."""
-        channel = self._channel(message.channel)
-        if channel.complete_from is None:
-            channel.complete_from = int(message.id)
-        self._put(channel, message)
+        self.expect_events(message.channel, int(message.id))
+        self._put(self._channel(message.channel), message)
+
+    def expect_events(self, channel: str, since: int) -> None:
+        """The gateway delivers every message of `channel` later than the id `since`."""
+        cached = self._channel(channel)
+        if cached.complete_from is None:
+            cached.complete_from = since
 
     def add_read(self, messages: Iterable[DiscordMessage]) -> None:
         """Store messages from REST; there may be gaps between them."""
@@ -104,11 +112,21 @@ class MessageCache:
             self._put(self._channel(message.channel), message)
 
     def set_complete_from(self, channel: str, message: int) -> None:
-        """Mark `channel` as complete from `message` on; 0: from its beginning."""
-        self._channel(channel).complete_from = message
+        """Mark `channel` as complete from `message` on, evicted messages excepted; 0: from its beginning.
+
+        Called before the messages of a read are added, since that may evict some.
+        """
+        cached = self._channel(channel)
+        cached.complete_from = max(message, cached.evicted + 1) if cached.evicted else message
+
+    def has_evicted(self, channel: str) -> bool:
+        """Whether messages of a channel were evicted."""
+        cached = self._channels.get(channel)
+        return cached is not None and cached.evicted > 0
 
     def mark_gap(self) -> None:
         """The gateway began a new session: messages sent in between are missing."""
+        self.gaps += 1
         for channel in self._channels.values():
             channel.complete_from = None
 

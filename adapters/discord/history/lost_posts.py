@@ -77,8 +77,9 @@ async def is_deleted(state: BotState, question: DiscordMessage) -> bool:
     try:
         async with asyncio.timeout(DELETION_CHECK_SECONDS), budgets.channel(channel).lookup_lock:
             if not is_loaded(state, question):
+                gaps = cache.gaps
                 page = await _read_after(state, question, int(question.id) - 1)
-                _replace_cached(state, question, page)
+                _replace_cached(state, question, page, is_current=gaps == cache.gaps)
                 return question.id not in {one.id for one in page}
     except (Failure, TimeoutError) as failure:
         log.info("unknown if message %s was deleted: %r", question.id, failure)
@@ -92,17 +93,22 @@ def is_loaded(state: BotState, question: DiscordMessage) -> bool:
     return complete_from is not None and complete_from <= int(question.id)
 
 
-def _replace_cached(state: BotState, question: DiscordMessage, page: Sequence[DiscordMessage]) -> None:
-    """Cache a page read from `question` on, and remove cached messages missing in it: they were deleted."""
+def _replace_cached(
+    state: BotState, question: DiscordMessage, page: Sequence[DiscordMessage], *, is_current: bool
+) -> None:
+    """Cache a page read from `question` on, and remove cached messages missing in it: they were deleted.
+
+    `is_current`: the gateway began no new session during the read.
+    """
     cache, channel = state.cache, question.channel
     existing, end = {one.id for one in page}, max((int(one.id) for one in page), default=0)
     is_last = len(page) < PAGE_SIZE
     for one in cache.messages(channel):  # some come from an earlier process's journal
         if int(question.id) <= int(one.id) and one.id not in existing and (is_last or int(one.id) < end):
             cache.remove(channel, one.id)
-    cache.add_read(page)
-    if is_last:  # the gateway delivers later ones
+    if is_last and is_current:  # the gateway delivers later ones
         cache.set_complete_from(channel, int(question.id))
+    cache.add_read(page)
 
 
 def _search_start(question: DiscordMessage, known: Sequence[str]) -> int:
@@ -121,6 +127,7 @@ async def _search_history(state: BotState, question: DiscordMessage, known: Sequ
     if _is_complete(state, question, known):  # after an earlier search in this channel
         return next_answer_message(cache.messages(channel), question, known, bot_id=bot_id)
     start = after = _search_start(question, known)
+    gaps = cache.gaps
     for _ in range(MAX_PAGES):
         try:
             page = await _read_after(state, question, after)
@@ -129,10 +136,10 @@ async def _search_history(state: BotState, question: DiscordMessage, known: Sequ
                 raise
             log.warning("this server has no history: cannot search for an answer to message %s", question.id)
             return None
-        cache.add_read(page)
-        if len(page) < PAGE_SIZE:  # the gateway delivers later ones
+        if len(page) < PAGE_SIZE and gaps == cache.gaps:  # the gateway delivers later ones
             complete_from = cache.complete_from(channel)
             cache.set_complete_from(channel, start + 1 if complete_from is None else min(complete_from, start + 1))
+        cache.add_read(page)
         found = next_answer_message(page, question, known, bot_id=bot_id)
         if found is not None or len(page) < PAGE_SIZE:
             return found

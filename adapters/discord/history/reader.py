@@ -35,15 +35,15 @@ class HistoryReader:
 
     async def history(self, question: DiscordMessage, channel: ChannelInfo, limit: int) -> History:
         """At most `limit` messages before `question`. Never raises a `Failure`."""
-        state, bot_id, unread = self._state, self._state.bot_id, ""
+        state, bot_id, unread, is_whole = self._state, self._state.bot_id, "", False
         limit = min(limit, MESSAGES_PER_CHANNEL - 1)
         try:
             async with state.reading():
                 if channel.kind is ChannelKind.CHANNEL:
                     await self._read_chain(question, limit)
                 else:
-                    await self._read_channel(question, limit)
-                    await self._read_starter(question, channel)
+                    is_whole = await self._read_channel(question, limit)
+                    await self._read_starter(question, channel, is_whole=is_whole)
         except (Failure, TimeoutError) as failure:
             unread = f"{type(failure).__name__}: {cause_of(failure)}"
             log.warning("answering with the cached part of the conversation, the rest is unreadable: %s", unread)
@@ -52,7 +52,10 @@ class HistoryReader:
             labels = {}
         else:
             starter = state.cache.get(channel.parent, channel.id) if channel.parent else None
-            groups, more = channel_history(state.cache, question, bot_id=bot_id, limit=limit, starter=starter)
+            cached = state.cache.messages(question.channel)
+            groups, more = channel_history(
+                cached, question, bot_id=bot_id, limit=limit, from_start=is_whole, starter=starter
+            )
             labels = dict(reply_labels(groups, state.cache, bot_id=bot_id))
         messages = [
             message
@@ -87,8 +90,8 @@ class HistoryReader:
             if state.owns_thread(channel.id):
                 return True
             async with state.reading():
-                await self._read_channel(question, PAGE_SIZE)
-                await self._read_starter(question, channel)
+                is_whole = await self._read_channel(question, PAGE_SIZE)
+                await self._read_starter(question, channel, is_whole=is_whole)
         except (Failure, TimeoutError) as failure:
             log.warning("cannot tell if the bot participates in thread %s: %r", channel.id, failure)
             return None
@@ -122,20 +125,29 @@ class HistoryReader:
 
     # ---------------------------------------------------------------------------------------------------------- reads
 
-    async def _read_channel(self, question: DiscordMessage, limit: int) -> None:
-        """Read until the newest `limit` messages before `question`, or all of them, are cached."""
-        cache, channel = self._state.cache, question.channel
+    async def _read_channel(self, question: DiscordMessage, limit: int) -> bool:
+        """Read until the newest `limit` messages before `question`, or all, are cached; returns whether all are.
+
+        The channel becomes complete only if all later messages are known, too. Those between the question of an earlier
+        process and the start of this one are not: no event brings them.
+        """
+        cache, channel, end = self._state.cache, question.channel, int(question.id)
+        start = end  # from here to the question, all is cached
         for _ in range(limit // PAGE_SIZE + 1):
             complete_from = cache.complete_from(channel)
-            before = int(question.id) if complete_from is None else min(complete_from, int(question.id))
-            have = sum(1 for one in cache.messages(channel) if before <= int(one.id) < int(question.id))
-            if complete_from == 0 or have >= limit:
-                return
+            if complete_from is not None and complete_from <= end:
+                start = complete_from
+            have = sum(1 for one in cache.messages(channel) if start <= int(one.id) < end)
+            if start == 0 or have >= limit:
+                break
             wanted = min(PAGE_SIZE, limit - have)
-            page = await read_before(self._state, channel, before, guild=question.guild, limit=wanted)
+            page = await read_before(self._state, channel, start, guild=question.guild, limit=wanted)
+            start = min(int(one.id) for one in page) if len(page) >= wanted else 0
+            complete_from = cache.complete_from(channel)
+            if complete_from is not None and complete_from <= end:
+                cache.set_complete_from(channel, start)
             cache.add_read(page)
-            oldest = min((int(one.id) for one in page), default=0)
-            cache.set_complete_from(channel, oldest if len(page) >= wanted else 0)
+        return start == 0 and not cache.has_evicted(channel)
 
     async def _read_chain(self, question: DiscordMessage, limit: int) -> None:
         """Read the missing messages of the reply chain: one list, since most are recent, then one by one."""
@@ -156,12 +168,13 @@ class HistoryReader:
                 return
             current = older
 
-    async def _read_starter(self, question: DiscordMessage, channel: ChannelInfo) -> None:
-        """Read a thread's starter message. It has the thread's id, and is in the parent channel."""
+    async def _read_starter(self, question: DiscordMessage, channel: ChannelInfo, *, is_whole: bool) -> None:
+        """Read a thread's starter message if the history goes back to it.
+
+        It has the thread's id, and is in the parent channel.
+        """
         cache = self._state.cache
-        if channel.kind is not ChannelKind.THREAD or not channel.parent:
-            return
-        if cache.complete_from(channel.id) != 0:
+        if channel.kind is not ChannelKind.THREAD or not channel.parent or not is_whole:
             return
         if cache.get(channel.id, channel.id) is not None or cache.has_no_starter(channel.id):
             return

@@ -75,10 +75,11 @@ class AnswerThreads:
 
     async def start(self, event: MessagePosted) -> None:
         """Start the thread of a question. Never fails."""
-        message, channel = event.message, event.channel
+        message, channel, cache = event.message, event.channel, self._state.cache
+        gaps = cache.gaps
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._create(message)
+                is_new = await self._create(message)
         except Permanent as refusal:
             self._refused[channel.id] = True
             log.warning("answers in channel %s have no threads for a while: %s", channel.id, refusal)
@@ -86,9 +87,12 @@ class AnswerThreads:
             log.info("no thread for the answer to message %s: %r", message.id, failure)
         else:
             self._started[message.id] = True
-            self._state.cache.set_participation(message.id, message.id)
+            cache.set_participation(message.id, message.id)
+            if is_new and gaps == cache.gaps:  # the gateway delivers all its messages
+                cache.set_complete_from(message.id, 0)
 
-    async def _create(self, message: DiscordMessage) -> None:
+    async def _create(self, message: DiscordMessage) -> bool:
+        """Whether the thread is new; an earlier process may have created it."""
         budgets = self._state.budgets
         path = "/channels/{channel_id}/messages/{message_id}/threads"
         route = Route("POST", path, channel_id=int(message.channel), message_id=int(message.id))
@@ -101,6 +105,8 @@ class AnswerThreads:
             except Failure as failure:
                 if code_of(failure) != _EXISTS:
                     raise
+                return False
+        return True
 
 
 def name_of(message: DiscordMessage) -> str:

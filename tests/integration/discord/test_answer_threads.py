@@ -51,7 +51,25 @@ async def test_a_mention_opens_a_thread_for_its_answer() -> None:
         roles = [message.role for message in model.calls[1][1].messages]
         assert roles == [Role.USER, Role.ASSISTANT, Role.USER]
         assert len(model.calls[0][1].messages) == 1
+        # Nobody wrote in a new thread before, and the gateway tells of all that follows.
+        assert double.transcript.of("GET", "/messages") == []
         assert double.limited == []
+
+
+async def test_a_thread_begun_before_a_gap_is_read() -> None:
+    """Somebody may have written in it while no events arrived."""
+    async with bot_at_work(change=threaded) as bot:
+        bot.double.faults.add("POST", "/threads", Kind.LATE, seconds=0.2)
+        asked = bot.ask("why?")
+        await bot.double.until(lambda: asked in bot.double.world.channels)
+        bot.state.cache.mark_gap()
+        bot.double.say(asked, "by the way", author=bot.bob, quiet=True)
+        await bot.inbox.wait_for()
+        bot.double.say(asked, "and now?", author=bot.ada)
+        _, (_, channel) = await bot.inbox.wait_for(2)
+        history = await channel.history(50)
+
+    assert [message.text for message in history.messages] == ["@Tickertape why?", "by the way"]
 
 
 async def test_without_the_permission_the_answer_is_in_the_channel() -> None:
@@ -144,21 +162,26 @@ async def test_a_question_with_an_archived_thread_is_answered_again_there() -> N
         assert double.answers(bot.general) == []
 
 
-async def test_after_a_kill_the_answer_continues_in_its_thread() -> None:
-    """In the same messages, also if the journal missed the last one."""
+@pytest.mark.parametrize("remembers_nonces", [True, False])
+async def test_after_a_kill_the_answer_continues_in_its_thread(remembers_nonces: bool) -> None:
+    """In the same messages, also if the journal missed the last one: minutes later Discord has forgotten its nonce."""
     double, journal = DiscordDouble(), FakeJournal(durable=True)
     bot = Bot(double)
     async with double.running():
-        async with working(ScriptedModel([*words(20, rate=200.0, finish=None), 9.0]), bot, journal):
+        # It posts another text than the next process does first, however fast the machine is.
+        async with working(ScriptedModel([Text("Well, "), 9.0]), bot, journal):
             asked = bot.ask("why?")
             await until(lambda: bool(double.answers(asked)))
+        double.remembers_nonces = remembers_nonces
         for messages in journal.answers.values():
             messages.clear()
         journal = FakeJournal(durable=True, of=journal)
         async with working(ScriptedModel(words(20, rate=999.0)), bot, journal):
             await ended(journal)
 
-        assert [text.split()[-1] for text in double.answers(asked)] == ["word19"]
+        [text] = double.answers(asked)
+        assert (text.split()[0], text.split()[-1]) == ("word0", "word19")
+        assert double.answers(bot.general) == []
 
 
 # ------------------------------------------------------------------------------------------------------------- forums

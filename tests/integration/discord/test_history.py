@@ -9,7 +9,7 @@ import pytest
 
 from adapters.discord import SharedRequests
 from adapters.shared.attachments import NOT_THERE
-from bot.conversation import Image, OmittedAttachment, Text
+from bot.conversation import Image, OmittedAttachment, Text, TurnKey
 from bot.ports import Body, Channel
 from tests.integration.test_attachments import png, serving
 from tests.servers.limits import Kind
@@ -100,6 +100,45 @@ async def test_a_dm_is_read_once() -> None:
         assert len(bot.double.transcript.of("GET", "/messages")) == 1
         assert len((await channel.history(150)).messages) == 62
         assert bot.double.limited == []
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("asks_first", [True, False])
+async def test_an_old_question_hides_nothing_from_later_ones(asks_first: bool) -> None:
+    """After a restart, reading what precedes an old question leaves a gap behind it, which a later question reads."""
+    ids: dict[str, str] = {}
+
+    def prepare(bot: Bot) -> None:
+        ids["dm"] = bot.double.world.dm(bot.ada)
+        for text in ("zero", "one", "two"):
+            ids[text] = bot.double.say(ids["dm"], text, author=bot.ada, quiet=True)
+
+    async with bot_at_work(prepare=prepare) as bot:
+        old = await bot.platform.open_question(TurnKey("discord", "", ids["dm"], ids["one"]), [])
+        if asks_first:
+            bot.double.say(ids["dm"], "three", author=bot.ada)
+            await bot.inbox.wait_for()
+        assert [text for _, text in await texts(old.channel)] == ["zero"]
+        if not asks_first:
+            bot.double.say(ids["dm"], "three", author=bot.ada)
+        [(_, channel)] = await bot.inbox.wait_for()
+        history = await channel.history(50)
+
+        assert ([m.text for m in history.messages], history.truncated) == (["zero", "one", "two"], False)
+
+
+@pytest.mark.sockets
+async def test_commands_in_a_dm_read_it_once() -> None:
+    """A command shows that events arrive, as a message does."""
+    async with bot_at_work() as bot:
+        dm = bot.double.world.dm(bot.ada)
+        bot.double.say(dm, "talk", author=bot.ada, quiet=True)
+        for number in (1, 2):
+            bot.double.use("ask", dm, user=bot.ada, question=f"why {number}?")
+            _, channel = (await bot.inbox.wait_for(number))[-1]
+            assert [text for _, text in await texts(channel)][:1] == ["talk"]
+
+        assert len(bot.double.transcript.of("GET", "/messages$")) == 1
 
 
 @pytest.mark.sockets

@@ -18,6 +18,7 @@ from adapters.discord import DiscordOptions
 from adapters.discord.events.codec import dump
 from adapters.discord.events.message import BotIdentity, ChannelInfo, ChannelKind, DiscordMessage
 from adapters.discord.events.parse import MessagePosted
+from adapters.discord.history.lost_posts import is_deleted
 from adapters.discord.messages.channel import DiscordChannel
 from adapters.discord.rate_limits import MAX_CONCURRENT_LOOKUPS
 from bot.conversation import Text, TurnKey
@@ -274,6 +275,37 @@ async def test_a_first_message_is_found_in_the_history() -> None:
         assert await channel.find("key") == mine
         assert await channel.find("key", [mine]) is None
         assert list_reads(bot.double) == 1
+        assert bot.double.posts[await channel.post(Body("more"), "key2")].pinged == frozenset()
+
+
+@pytest.mark.sockets
+async def test_a_search_begun_before_a_gap_does_not_stand_for_later_ones() -> None:
+    """What was posted between the read and the new session came neither with the one nor the other."""
+    async with recovered_channel() as (bot, channel, asked):
+        bot.double.faults.add("GET", "/messages$", Kind.LATE, seconds=0.2)
+        async with asyncio.TaskGroup() as group:
+            search = group.create_task(channel.find("key"))
+            await bot.double.transcript.wait_for("GET", "/messages$")
+            bot.state.cache.mark_gap()
+        assert search.result() is None
+        mine = add_lost_post(bot, asked)
+
+        assert await channel.find("key") == mine
+
+
+@pytest.mark.sockets
+async def test_a_check_begun_before_a_gap_does_not_stand_for_later_ones() -> None:
+    """The check if a question was deleted reads as a search does."""
+    async with recovered_channel() as (bot, channel, asked):
+        bot.double.faults.add("GET", "/messages$", Kind.LATE, seconds=0.2)
+        async with asyncio.TaskGroup() as group:
+            check = group.create_task(is_deleted(bot.state, DiscordMessage(asked, bot.general, bot.ada)))
+            await bot.double.transcript.wait_for("GET", "/messages$")
+            bot.state.cache.mark_gap()
+        assert not check.result()
+        mine = add_lost_post(bot, asked)
+
+        assert await channel.find("key") == mine
 
 
 @pytest.mark.sockets
@@ -483,6 +515,29 @@ async def test_an_unknown_surplus_message_is_deleted() -> None:
             await turns.idle()
 
         assert (double.answers(bot.general), double.limited) == ([answer_of(script).strip()], [])
+
+
+@pytest.mark.sockets
+async def test_an_unknown_message_of_a_direct_answer_is_found() -> None:
+    """The journal missed its second message, and a read of the history before the question does not bring it."""
+    double = DiscordDouble()
+    bot, journal = Bot(double), FakeJournal(durable=True)
+    dm = double.world.dm(bot.ada)
+    async with double.running():
+        async with process(bot, ScriptedModel([*words(400, rate=4000.0, finish=None), 9.0]), journal):
+            double.say(dm, "hi", author=bot.ada)
+            await double.until(lambda: len(double.answers(dm)) == 2)
+        for messages in journal.answers.values():
+            del messages[1:]
+        double.remembers_nonces = False
+        # The check if the question was deleted reads what follows it; the history's read ends before.
+        double.faults.add("GET", "/messages$", Kind.DELAY, seconds=0.5)
+        journal, script = FakeJournal(of=journal), words(400, rate=4000.0)
+        async with process(bot, ScriptedModel(script), journal) as turns:
+            await until(lambda: bool(journal.ends))
+            await turns.idle()
+
+        assert (" ".join(double.answers(dm)), double.limited) == (answer_of(script).strip(), [])
 
 
 @pytest.mark.sockets

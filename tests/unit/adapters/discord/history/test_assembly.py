@@ -23,11 +23,9 @@ def ours(number: int, text: str, reply_to: int) -> DiscordMessage:
     return said(number, text, author=ME, name="", bot=True, reply_to=str(reply_to))
 
 
-def holding(*seen: DiscordMessage, complete_from: int | None = 0) -> MessageCache:
+def holding(*seen: DiscordMessage) -> MessageCache:
     cache = MessageCache()
     cache.add_read(seen)
-    if complete_from is not None:
-        cache.set_complete_from("7", complete_from)
     return cache
 
 
@@ -65,26 +63,26 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
 
 def test_a_channel_history_ends_at_the_question() -> None:
     """Messages after the question are left out, except answers to earlier questions."""
-    cache = holding(said(10, "a"), said(11, "b"), said(12, "c"), ours(13, "to a", 10), said(14, "d"), ours(15, "x", 11))
+    cached = [said(10, "a"), said(11, "b"), said(12, "c"), ours(13, "to a", 10), said(14, "d"), ours(15, "x", 11)]
 
-    groups, more = channel_history(cache, said(11, "b"), bot_id=ME, limit=10)
+    groups, more = channel_history(cached, said(11, "b"), bot_id=ME, limit=10, from_start=True)
 
     assert ([[one.id for one in group] for group in groups], more) == ([["10"], ["13"]], False)
 
 
 def test_a_channel_history_reports_truncation() -> None:
     """A history is truncated if its limit or the cache cuts off its beginning."""
-    cache = holding(said(10), said(11), said(12))
-    assert channel_history(cache, said(20), bot_id=ME, limit=2)[1]
-    assert not channel_history(cache, said(20), bot_id=ME, limit=3)[1]
-    assert channel_history(holding(said(10), complete_from=10), said(20), bot_id=ME, limit=3)[1]
+    cached = [said(10), said(11), said(12)]
+    assert channel_history(cached, said(20), bot_id=ME, limit=2, from_start=True)[1]
+    assert not channel_history(cached, said(20), bot_id=ME, limit=3, from_start=True)[1]
+    assert channel_history(cached, said(20), bot_id=ME, limit=3, from_start=False)[1]
 
 
 def test_answers_are_grouped_and_system_messages_left_out() -> None:
     """Messages of one answer form one message, even with others in between; system messages are left out."""
-    cache = holding(said(10, "q"), ours(11, "one", 10), said(12, "!"), ours(13, "two", 10), said(14, "joined", kind=7))
+    cached = [said(10, "q"), ours(11, "one", 10), said(12, "!"), ours(13, "two", 10), said(14, "joined", kind=7)]
 
-    groups, _ = channel_history(cache, said(20), bot_id=ME, limit=10)
+    groups, _ = channel_history(cached, said(20), bot_id=ME, limit=10, from_start=True)
 
     assert [messages_of(group, bot_id=ME)[0].text for group in groups] == ["q", "one\ntwo", "!"]
     assert group_answers([], bot_id=ME) == []

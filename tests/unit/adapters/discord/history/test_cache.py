@@ -92,6 +92,18 @@ def test_characters_are_counted_exactly(actions: list[tuple[int, int, int, int]]
         assert cache.characters == real_characters(cache) <= MAX_CHARACTERS
 
 
+def test_a_read_does_not_bring_back_what_it_evicts() -> None:
+    """A channel is complete only behind its newest evicted message, whatever was read."""
+    cache = MessageCache()
+    cache.add(said(1_000))
+    cache.set_complete_from("7", 0)
+    assert not cache.has_evicted("7")
+    cache.add_read([said(number) for number in range(1, MESSAGES_PER_CHANNEL + 3)])
+    assert (cache.complete_from("7"), cache.has_evicted("7")) == (4, True)
+    cache.set_complete_from("7", 2)
+    assert cache.complete_from("7") == 4
+
+
 def test_a_gap_makes_a_channel_incomplete() -> None:
     """A new session makes a channel incomplete, until the next event or read."""
     cache = MessageCache()
