@@ -23,8 +23,9 @@ from adapters.slack.rate_limits import (
     RememberedLimits,
 )
 from adapters.slack.web_api import WebApi
+from bot.conversation import TurnKey
 from bot.interactions.ports import NO_INTERACTIONS, Interactions
-from bot.ports import RateLimitLog
+from bot.ports import Inbox, RateLimitLog
 from bot.rate_limits import Budget
 
 # Features with a remembered failure: a few for the workspace, and two per channel.
@@ -90,6 +91,11 @@ class WorkspaceState:
             coroutine.close()
             return None
         return self.group.create_task(coroutine)
+
+    def dismiss(self, inbox: Inbox, key: TurnKey) -> None:
+        """Give a question up, unless it is another process's by now: then the failures of our calls say nothing."""
+        if not self.web.is_over:
+            inbox.dismiss(key)
 
 
 async def open_workspace(

@@ -97,6 +97,11 @@ class WebApi:
         """Use another token from the next call on."""
         self.sdk.token = token
 
+    @property
+    def is_over(self) -> bool:
+        """Whether another process has the workspace."""
+        return self._is_over
+
     def end(self) -> None:
         """Call nothing more: another process has the workspace."""
         self._is_over = True

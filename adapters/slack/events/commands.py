@@ -185,10 +185,10 @@ class CommandHandler:
         except NotFound:
             refusal = self._strings.nothing_to_answer
         except Exception:  # not at a cancellation: the journal keeps the question for the next process
-            self._inbox.dismiss(key)
+            self._workspace.dismiss(self._inbox, key)
             raise
         if refusal:
-            self._inbox.dismiss(key)
+            self._workspace.dismiss(self._inbox, key)
             await self._responder.tell(refusal, origin)
 
     async def _hand_over(

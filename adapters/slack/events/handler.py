@@ -56,7 +56,7 @@ from adapters.slack.history.users import to_author
 from adapters.slack.messages.channel import SlackChannel
 from adapters.slack.state import WorkspaceState
 from bot.conversation import Message, Turn, TurnKey
-from bot.errors import Failure, Retryable
+from bot.errors import Failure, NotOwner, Retryable
 from bot.interactions.typed import MARK
 from bot.ports import Inbox, UnfinishedTurn
 
@@ -123,7 +123,7 @@ class EventHandler:
         key = record.key
         if addressed is None or self._key(*addressed.id, key.generation) != key or workspace.group is None:
             log.warning("Slack: the stored event of turn %s is unreadable; giving it up", record.key.reference)
-            self._inbox.dismiss(record.key)
+            workspace.dismiss(self._inbox, record.key)
             return
         if addressed.trigger is not Trigger.FOLLOW_UP or record.messages or key.generation:
             workspace.participation.join(addressed.conversation, addressed.message.ts)
@@ -253,7 +253,7 @@ class EventHandler:
                 async with self._locks.hold(addressed.conversation):
                     handed_over = await pending.journalled and pending.is_new and await self._offer(addressed, pending)
             if not handed_over and await pending.journalled and pending.is_new:
-                self._inbox.dismiss(key)
+                self._workspace.dismiss(self._inbox, key)
         except Retryable as failure:
             # An acknowledged message is not given up: its journal entry is for the next process.
             log.error(  # noqa: TRY400 (one line says it)
@@ -261,18 +261,19 @@ class EventHandler:
                 addressed.channel,
                 failure,
             )
+        except NotOwner:
+            log.info("Slack: a message in %s is left to the next owner of its workspace", addressed.channel)
         except Failure as failure:
             log.error(  # noqa: TRY400 (one line says it)
                 "Slack: a message in %s is not answered, because its author is unknown: %s "
                 "(guests must be recognised; the app needs the scope users:read)",
-                addressed.channel,
-                failure,
+                *(addressed.channel, failure),
             )
-            self._inbox.dismiss(key)
+            self._workspace.dismiss(self._inbox, key)
         except Exception:
             # The boundary of one event: an odd one must not affect the next.
             log.exception("Slack: a message in %s could not be handled", addressed.channel)
-            self._inbox.dismiss(key)
+            self._workspace.dismiss(self._inbox, key)
         finally:
             pending.stored, pending.is_handed_over = "", True
             pending.stops.clear()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
+from typing_extensions import override
 
 from adapters.slack.events.codec import dump
 from adapters.slack.options import SlackTimings
+from bot.callbacks import no_op
 from bot.conversation import TurnKey
 from bot.errors import ServiceError
+from bot.ownership.lanes import Lane
 from bot.ports import UnfinishedTurn
 from tests.servers.limits import Kind
 from tests.servers.slack import SlackDouble
 from tests.support.inbox import PATIENCE, RecordingInbox
+from tests.support.interactions import RecordingInteractions
 from tests.support.slack import answer, connected, soon
 from tests.support.slack_processes import MemoryTokens
 from tests.support.waiting import until
@@ -28,6 +34,25 @@ def two() -> tuple[SlackDouble, SlackDouble, MemoryTokens]:
     double = SlackDouble()
     second = double.neighbour("T2", "xoxb-second")
     return double, second, MemoryTokens(double, second)
+
+
+class LosingInbox(RecordingInbox):
+    """The lane is lost as soon as a question is journalled: in its task's next step, or `at_once`."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        super().__init__()
+        self._at_once = at_once
+        self.lose: Callable[[], object] = no_op
+
+    @override
+    async def receive(self, key: TurnKey, event: str) -> bool:
+        await asyncio.sleep(0)
+        is_new = await super().receive(key, event)
+        if self._at_once:
+            self.lose()
+        else:
+            asyncio.get_running_loop().call_soon(self.lose)
+        return is_new
 
 
 async def test_a_workspace_costs_nothing_before_its_first_event() -> None:
@@ -149,6 +174,23 @@ async def test_an_unfinished_turn_waits_for_its_workspace() -> None:
     async with double.running(), connected(double, inbox, tokens=tokens, timings=SOON):
         await inbox.turn(2)
         assert [turn.key.workspace for turn, _ in inbox.turns] == ["T1", "T2"]
+        assert inbox.dismissed == []
+
+
+@pytest.mark.parametrize("is_command", [False, True], ids=["message", "command"])
+async def test_a_question_in_preparation_is_left_to_the_next_owner(*, is_command: bool) -> None:
+    """Its look-ups fail once the workspace is another process's; for that one, the journal keeps the question."""
+    double, inbox = SlackDouble(), LosingInbox(at_once=is_command)
+    ann, dm = double.world.user("Ann"), double.world.channel("im")
+    async with double.running(), connected(double, inbox, RecordingInteractions()) as (platform, _):
+        inbox.lose = lambda: platform.lane_lost(Lane("slack", "T1"))
+        if is_command:
+            await double.command(dm, "ask hello", author=ann)
+        else:
+            double.say(dm, "hello", author=ann)
+        await inbox.until(lambda: inbox.received != [])
+        await double.settled()
+        assert inbox.turns == []
         assert inbox.dismissed == []
 
 
