@@ -158,7 +158,7 @@ class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
         with memory.accepting(key):
             acceptance = Acceptance(key, event, messages, memory.is_doubtful(key))
             accepted = await self._operations.accept(acceptance)
-            if not accepted.is_ours:
+            if not (accepted.is_ours and memory.is_accepting(key)):
                 raise ServiceError(f"the turn {key.reference} belongs to another process, now or soon")
             if accepted.is_new:
                 memory.turns.apply(Accept(key, event, self._wall_clock().timestamp(), tuple(messages)))

@@ -67,8 +67,12 @@ class JournalMemory:
         return not (self.runs(key) if row["is_claimed"] else self.knows(key))
 
     def forget(self, concerns: Callable[[TurnKey], bool]) -> None:
-        """These turns are another process's; should they come back, the database has more of them."""
+        """These turns are another process's; should they come back, the database has more of them.
+
+        So are those being accepted: whoever waits for their acceptance may be gone.
+        """
         self.turns.forget(concerns)
+        self._accepting = {key for key in self._accepting if not concerns(key)}
         left = [operation for operation in self.foreign if not concerns(operation.key)]
         self.foreign.clear()
         self.foreign.extend(left)
@@ -87,6 +91,10 @@ class JournalMemory:
             self._doubtful.pop(key, None)
         finally:
             self._accepting.discard(key)
+
+    def is_accepting(self, key: TurnKey) -> bool:
+        """Whether the turn is still to be accepted: its lane has not been lost meanwhile."""
+        return key in self._accepting
 
     def is_doubtful(self, key: TurnKey) -> bool:
         """Whether an earlier acceptance of the turn may have reached the database."""

@@ -53,23 +53,27 @@ def with_database(url: str, name: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
 
 
+@asynccontextmanager
+async def connection(url: str) -> AsyncIterator[Any]:
+    """A connection of another program, as its driver opens it."""
+    opened = await importlib.import_module("asyncpg").connect(url)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
 async def run_script(url: str, *scripts: str) -> None:
     """Run scripts one after the other, each in a transaction of its own if it is one statement."""
-    connection = await importlib.import_module("asyncpg").connect(url)
-    try:
+    async with connection(url) as other:
         for script in scripts:
-            await connection.execute(script)
-    finally:
-        await connection.close()
+            await other.execute(script)
 
 
 async def read_rows(url: str, query: str, *arguments: object) -> list[Any]:
     """Rows as another program reads them."""
-    connection = await importlib.import_module("asyncpg").connect(url)
-    try:
-        return list(await connection.fetch(query, *arguments))
-    finally:
-        await connection.close()
+    async with connection(url) as other:
+        return list(await other.fetch(query, *arguments))
 
 
 # A function of this name before the system's, for statements and for the defaults of tables made from now on.

@@ -19,8 +19,8 @@ from bot.ownership.lanes import Lane
 from bot.ownership.ports import RoutedEvent
 from tests.integration.journal.test_postgres import PATIENT, QUICK, QUICK_ENGINE, opened_journal, taken
 from tests.servers.faulty_link import faulty_link
-from tests.support.postgres import engine, read_rows, run_script
-from tests.support.waiting import until
+from tests.support.postgres import connection, engine, read_rows, run_script
+from tests.support.waiting import becomes, until
 
 pytestmark = pytest.mark.sockets(seconds=30)
 
@@ -82,6 +82,40 @@ async def process(
         yield Process(place or url, journal, keeper, PostgresOwnership(opened))
 
 
+@asynccontextmanager
+async def uncommitted(url: str, key: TurnKey) -> AsyncIterator[None]:
+    """Another transaction holds the place of a turn meanwhile, so that its acceptance waits; then it is rolled back."""
+    async with connection(url) as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute(
+            "INSERT INTO tickertape.turns (platform, workspace, channel, message, event, owner) "
+            "VALUES ($1, $2, $3, $4, 'text', 'other')",
+            *(key.platform, key.workspace, key.channel, key.message),
+        )
+        yield
+        await transaction.rollback()
+
+
+async def waiting_statements(url: str) -> int:
+    """How many statements wait for another transaction."""
+    (row,) = await read_rows(
+        url,
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'transactionid'",
+    )
+    return int(row["count"])
+
+
+async def refused(journal: PostgresJournal, key: TurnKey) -> bool:
+    """Whether a turn is left to another process."""
+    try:
+        await journal.accept(key, "text")
+    except ServiceError:
+        return True
+    return False
+
+
 @pytest.mark.quick
 async def test_only_the_owner_of_a_lane_accepts_its_turns(database: str) -> None:
     """Another process refuses, so that the event is not acknowledged; a platform without lanes has no owners."""
@@ -141,6 +175,21 @@ async def test_a_lane_that_comes_back_brings_its_turns(database: str) -> None:
         await owner.journal.accept(question(2), "text")
         await owner.journal.ended(question(2), Ending.DONE)
         await owner.hand_over(LANE, owner)
+        assert await taken(owner.journal, "slack") == [question(1)]
+        assert not await owner.journal.unfinished("slack")
+
+
+async def test_a_turn_accepted_while_its_lane_is_lost_comes_back_with_the_lane(database: str) -> None:
+    """The database takes it in after this process has forgotten the lane's turns: nobody here works on it."""
+    async with process(database) as owner, asyncio.TaskGroup() as group:
+        await owner.take(LANE)
+        async with uncommitted(database, question(1)):
+            accepting = group.create_task(refused(owner.journal, question(1)))
+            await becomes(lambda: waiting_statements(database), 1)
+            await owner.lose(LANE, owner)
+            await until(lambda: not owner.keeper.owns(LANE))
+        assert await accepting
+        await owner.take(LANE)
         assert await taken(owner.journal, "slack") == [question(1)]
         assert not await owner.journal.unfinished("slack")
 
