@@ -183,10 +183,14 @@ class PostgresJournal(OperationJournal, JournalRows, RateLimitLog):
 
         If the lane of a claimed turn is not in our hands yet, a call after `lane_won` returns the turn again.
         """
+        memory, asked_at = self._memory, asyncio.get_running_loop().time()
+        compares = memory.in_doubt(platform)
         try:
-            rows = await self._ask(sql.CLAIM, platform, self._owner, self._memory.in_doubt)
+            rows = await self._ask(sql.CLAIM, platform, self._owner, compares)
         except Failure:
             return ()  # made up for by a later call: what was claimed without an answer is compared with the memory
+        if compares:
+            memory.compared(platform, asked_at)
         return self._memory.claimed(rows, self._wall_clock().timestamp())
 
     @override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -19,8 +20,8 @@ from bot.conversation import TurnKey
 from bot.errors import OutcomeUnknown
 from bot.ports import UnfinishedTurn
 
-# After a statement with an unknown outcome, turns are compared with the memory for so many seconds: a network may
-# deliver it late, and the server gives up on a silent client after some seconds.
+# After a statement with an unknown outcome, turns are compared with the memory for so many seconds, and once after
+# them: a network may deliver it late, and the server gives up on a silent client after some seconds.
 DOUBT_SECONDS = 60.0
 
 # Turns restored by one statement: some hundred kilobytes.
@@ -43,7 +44,8 @@ class JournalMemory:
         self._accepting: set[TurnKey] = set()
         # Turns whose acceptance has an unknown outcome.
         self._doubtful: FIFOCache[TurnKey, None] = FIFOCache(options.max_ended_turns)
-        self._doubt_until = 0.0
+        self._doubt_until = -math.inf
+        self._compared: dict[str, float] = {}  # when the last comparison began, by platform
 
     def knows(self, key: TurnKey) -> bool:
         """Whether the turn is being accepted, runs, or has ended here."""
@@ -100,10 +102,16 @@ class JournalMemory:
         """Whether an earlier acceptance of the turn may have reached the database."""
         return key in self._doubtful
 
-    @property
-    def in_doubt(self) -> bool:
-        """Whether the database may hold turns of this process unknown to it."""
-        return asyncio.get_running_loop().time() < self._doubt_until
+    def in_doubt(self, platform: str) -> bool:
+        """Whether the database may hold turns of this process unknown to it.
+
+        It lasts until a platform's turns are compared after the time of late statements, however long that takes.
+        """
+        return self._compared.get(platform, -math.inf) < self._doubt_until
+
+    def compared(self, platform: str, asked_at: float) -> None:
+        """All turns of a platform in the database, as of the loop's time `asked_at`, were compared with the memory."""
+        self._compared[platform] = asked_at
 
     def start_doubt(self) -> None:
         """A statement had an unknown outcome."""
