@@ -120,10 +120,10 @@ async def test_a_survivor_completes_the_answers_of_a_killed_process(database: st
         named = environment(model, database, place)
         async with bot(named) as dying:
             await place.until_connected()
-            questions = [(place.ask("why?", place=number), number) for number in range(4)]
-            await until(lambda: all(place.answers(*each) for each in questions))
             async with bot(named) as survivor:
-                await survivor.says("started")
+                await survivor.says("started")  # before the questions: a slow start may outlast their answers
+                questions = [(place.ask("why?", place=number), number) for number in range(4)]
+                await until(lambda: all(place.answers(*each) for each in questions))
                 dying.process.kill()
                 line = await survivor.says("recovering unfinished turns")
                 await until(lambda: all(whole(place, *each) for each in questions))
