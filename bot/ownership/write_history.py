@@ -27,10 +27,6 @@ ANY_LIMIT = ""
 BASE_ALLOWANCE = 8
 LIVE_ALLOWANCE = 2
 
-# Answers that wait for an allowance share the next one over this time. All at once, each with its records, they keep
-# the event loop busy for some 40 ms, and acknowledgements wait. Seconds.
-SPREAD_SECONDS = 0.25
-
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
@@ -110,15 +106,13 @@ class _Promise:
 class LaneLimit(RenewableLimit):
     """The last limit of each write in a lane: the lane is ours, the lease is valid, and the allowance is not used up.
 
-    It is closed until the first report is stored. After a used-up allowance the next one is spread, write by write.
+    It is closed until the first report is stored.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._spent = 0
         self._is_stored = False
-        self._apart = 0.0  # seconds from one write to the next
-        self._next_at = -math.inf
         self._promises: list[_Promise] = []  # the newest stored one first, then those perhaps stored
 
     @property
@@ -130,13 +124,8 @@ class LaneLimit(RenewableLimit):
         return super().is_open(now) and self._is_stored and self._spent < self._most
 
     @override
-    def ready_at(self, now: float, *, final: bool, ahead: int = 0) -> float:
-        return max(now, self._next_at) + ahead * self._apart if self.is_open(now) else math.inf
-
-    @override
     def spend(self, now: float) -> None:
         self._spent += 1
-        self._next_at = now + self._apart
 
     def close(self) -> None:
         """The lane is ours no more."""
@@ -158,8 +147,5 @@ class LaneLimit(RenewableLimit):
 
     def stored(self, number: int) -> None:
         """That heartbeat was good: earlier reports are replaced."""
-        was_used_up = self._is_stored and self._spent >= self._most
         self._promises = [promise for promise in self._promises if promise.number >= number]
         self._is_stored = bool(self._promises)
-        left = self._most - self._spent
-        self._apart = SPREAD_SECONDS / left if was_used_up and left > 0 else 0.0

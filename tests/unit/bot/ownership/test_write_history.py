@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.ownership.write_history import SPREAD_SECONDS, LaneLimit, StoredReport, WriteHistory, WriteReport
+from bot.ownership.write_history import LaneLimit, StoredReport, WriteHistory, WriteReport
 from bot.rate_limits import LeakyBucket, RollingWindow
 
 EDITS = "slack/T1/chat.update"
@@ -90,50 +90,6 @@ def test_the_allowance_closes_a_lane_until_the_next_report() -> None:
     limit.renew(11.0)
     assert limit.ready_at(1.6, final=True) == 1.6
     assert len(woken) == 2
-
-
-def test_the_allowance_after_a_used_up_one_is_spread() -> None:
-    """Answers wait for it: all at once, their writes would hold up the acknowledgements of events."""
-    limit = LaneLimit()
-    limit.renew(10.0)
-    limit.promise(1, 2)
-    limit.stored(1)
-    for now in (1.0, 1.0):
-        assert limit.ready_at(now, final=False) == now
-        limit.spend(now)
-    limit.promise(2, 4)
-    limit.stored(2)
-    times = list[float]()
-    for _ in range(4):
-        times.append(limit.ready_at(2.0, final=True))
-        limit.spend(times[-1])
-    step = SPREAD_SECONDS / 4
-    assert times == [2.0, 2.0 + step, 2.0 + 2 * step, 2.0 + 3 * step]
-
-
-def test_an_allowance_after_one_with_writes_left_is_not_spread() -> None:
-    """Nobody waits for it, so each write goes at once."""
-    limit = LaneLimit()
-    limit.renew(10.0)
-    limit.promise(1, 2)
-    limit.stored(1)
-    limit.spend(1.0)
-    limit.promise(2, 2)
-    limit.stored(2)
-    limit.spend(2.0)
-    assert limit.ready_at(2.0, final=False) == 2.0
-
-
-def test_the_writes_ahead_are_counted_while_an_allowance_is_spread() -> None:
-    """The estimate is the time after them."""
-    limit = LaneLimit()
-    limit.renew(10.0)
-    limit.promise(1, 1)
-    limit.stored(1)
-    limit.spend(1.0)
-    limit.promise(2, 2)
-    limit.stored(2)
-    assert limit.ready_at(2.0, final=False, ahead=1) == 2.0 + SPREAD_SECONDS / 2
 
 
 def test_a_report_that_may_be_stored_binds_already() -> None:
