@@ -58,16 +58,20 @@ class ThreadStatus:
                 self._workspace.spawn(self._clear())
 
     async def end(self) -> None:
-        """The turn has ended, so no post follows. The workspace may be given up at once, and nobody would clear it."""
+        """The turn has ended, so no post follows. The workspace may be given up at once, and nobody would clear it.
+
+        Of two calls, the second one makes up for a failure of the first.
+        """
         if self._is_lit and not self._is_disabled():
             self._is_lit = False
-            await self._set("")
+            self._is_lit = not await self._set("")
 
     async def _clear(self) -> None:
         await asyncio.sleep(STATUS_GRACE_SECONDS)
         await self.end()
 
-    async def _set(self, status: str) -> None:
+    async def _set(self, status: str) -> bool:
+        """Whether it is set, or never will be: a passing failure may be made up for."""
         payload = {"channel_id": self._channel, "thread_ts": self._thread, "status": status}
         self._calls += 1
         self._is_calling = True
@@ -77,11 +81,12 @@ class ThreadStatus:
             everywhere = code_of(failure) in ("unknown_method", "missing_scope", "not_allowed_token_type")
             if not everywhere and not isinstance(failure, Permanent):
                 log.debug("%s: the status was not set (%s)", self._reference, failure)
-                return
+                return False
             log.info("Slack shows no status here (%s)", failure)
             self._workspace.flags.disable("status" if everywhere else f"status:{self._channel}")
         finally:
             self._is_calling = False
+        return True
 
     def _is_disabled(self) -> bool:
         flags = self._workspace.flags

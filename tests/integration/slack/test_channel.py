@@ -454,6 +454,22 @@ async def test_a_status_is_cleared_before_the_turn_has_ended() -> None:
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
 
+async def test_a_status_that_could_not_be_cleared_is_cleared_later() -> None:
+    """The call at the end of the turn fails; the one after the working has ended makes up for it."""
+    double = SlackDouble()
+    async with asked(double) as (place, root, slack_channel, _):
+        message = await slack_channel.post(Body("hi"), KEY)
+        double.faults.add("POST", "assistant.threads.setStatus", Kind.STATUS, status=500, nth=2)
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(slack_channel.show_working())
+            await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
+            await slack_channel.edit(message, Body("hi there"))
+            showing.cancel()
+        await slack_channel.turn_ended()
+        assert double.faults.fired
+        await asyncio.wait_for(double.until(lambda: double.statuses[1:] == [(place, root, "")]), PATIENCE)
+
+
 @pytest.mark.parametrize("as_404", [False, True])
 async def test_a_surface_without_a_status_is_asked_once(as_404: bool) -> None:
     """A server without a status causes no failure, and is not asked again for each answer."""
