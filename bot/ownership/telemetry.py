@@ -1,4 +1,4 @@
-"""What operators see of a process among others: its lease and lanes, and what they share."""
+"""Figures of a process among others, for operators: its lease, its lanes, and their common accounts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class LaneChange(Enum):
-    """What happened to a lane of this process."""
+    """A change of a lane of this process."""
 
     WON = "won"
     LOST = "lost"  # without our doing: another process may own it
@@ -39,8 +39,8 @@ class OwnershipStatus:
 
     `lease_age` is the time since the sending of the last good heartbeat, in seconds; None before the first. Writes stop
     at the age `write_seconds`. `unowned` counts lanes without any owner, by the last good heartbeat; it is empty while
-    the lease is not valid, since the count would be old. `different_settings` names the tables of settings in which
-    another process differs.
+    the lease is not valid, since the count would be old. `different_settings` names the tables of settings with other
+    values in another process.
     """
 
     process: str
@@ -70,7 +70,7 @@ def status_of(member: Membership, platforms: Sequence[str], now: float, *, is_en
 
 
 def tell_settings(different: frozenset[str]) -> None:
-    """Log the tables of settings in which another process differs from now on."""
+    """Log the tables of settings with other values in another process, from now on."""
     if different:
         log.warning("another process has different settings", extra={"tables": ", ".join(sorted(different))})
     else:
@@ -78,7 +78,7 @@ def tell_settings(different: frozenset[str]) -> None:
 
 
 class OwnershipRecorder(Protocol):
-    """Where figures of ownership go. Never raises, never waits."""
+    """Takes figures of ownership. Never raises, never waits."""
 
     def heartbeat_answered(self, seconds: float) -> None:
         """A heartbeat was answered, so long after its sending; a refusal is an answer too."""
@@ -102,7 +102,7 @@ class OwnershipRecorder(Protocol):
 
 
 class SharedAccountRecorder(Protocol):
-    """Where figures go of what all processes have in common with a platform. Never raises, never waits."""
+    """Takes figures of the account that all processes share on a platform. Never raises, never waits."""
 
     def token_rotated(self, rotation: Rotation) -> None:
         """A rotation of a workspace's token ended."""

@@ -36,7 +36,7 @@ class _CachedChannel:
     by_id: dict[int, DiscordMessage] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     complete_from: int | None = None
-    evicted: int = 0  # the newest evicted id
+    evicted: int = -1  # the newest evicted id
     characters: int = 0
 
     def put(self, message: DiscordMessage) -> None:
@@ -117,12 +117,12 @@ class MessageCache:
         Called before the messages of a read are added, since that may evict some.
         """
         cached = self._channel(channel)
-        cached.complete_from = max(message, cached.evicted + 1) if cached.evicted else message
+        cached.complete_from = max(message, cached.evicted + 1)
 
     def has_evicted(self, channel: str) -> bool:
         """Whether messages of a channel were evicted."""
         cached = self._channels.get(channel)
-        return cached is not None and cached.evicted > 0
+        return cached is not None and cached.evicted >= 0
 
     def mark_gap(self) -> None:
         """The gateway began a new session: messages sent in between are missing."""

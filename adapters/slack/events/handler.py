@@ -267,11 +267,11 @@ class EventHandler:
             log.error(  # noqa: TRY400 (one line says it)
                 "Slack: a message in %s is not answered, because its author is unknown: %s "
                 "(guests must be recognised; the app needs the scope users:read)",
-                *(addressed.channel, failure),
+                addressed.channel,
+                failure,
             )
             self._workspace.dismiss(self._inbox, key)
-        except Exception:
-            # The boundary of one event: an odd one must not affect the next.
+        except Exception:  # the boundary of one event: an odd one must not affect the next
             log.exception("Slack: a message in %s could not be handled", addressed.channel)
             self._workspace.dismiss(self._inbox, key)
         finally:

@@ -440,16 +440,21 @@ async def test_a_found_post_clears_no_later_status() -> None:
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
 
+async def continue_below_a_status(double: SlackDouble, slack_channel: Channel) -> None:
+    """Continue an answer by an edit alone while the status is shown; the work is over then."""
+    message = await slack_channel.post(Body("hi"), KEY)
+    async with asyncio.TaskGroup() as group:
+        showing = group.create_task(slack_channel.show_working())
+        await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
+        await slack_channel.edit(message, Body("hi there"))
+        showing.cancel()
+
+
 async def test_a_status_is_cleared_before_the_turn_has_ended() -> None:
     """An answer continued by edits alone clears no status. Its process may stop right after the turn."""
     double = SlackDouble()
     async with asked(double) as (place, root, slack_channel, _):
-        message = await slack_channel.post(Body("hi"), KEY)
-        async with asyncio.TaskGroup() as group:
-            showing = group.create_task(slack_channel.show_working())
-            await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
-            await slack_channel.edit(message, Body("hi there"))
-            showing.cancel()
+        await continue_below_a_status(double, slack_channel)
         await slack_channel.turn_ended()
         assert double.statuses == [(place, root, "is thinking..."), (place, root, "")]
 
@@ -458,13 +463,8 @@ async def test_a_status_that_could_not_be_cleared_is_cleared_later() -> None:
     """The call at the end of the turn fails; the one after the working has ended makes up for it."""
     double = SlackDouble()
     async with asked(double) as (place, root, slack_channel, _):
-        message = await slack_channel.post(Body("hi"), KEY)
         double.faults.add("POST", "assistant.threads.setStatus", Kind.STATUS, status=500, nth=2)
-        async with asyncio.TaskGroup() as group:
-            showing = group.create_task(slack_channel.show_working())
-            await asyncio.wait_for(double.until(lambda: len(double.statuses) == 1), PATIENCE)
-            await slack_channel.edit(message, Body("hi there"))
-            showing.cancel()
+        await continue_below_a_status(double, slack_channel)
         await slack_channel.turn_ended()
         assert double.faults.fired
         await asyncio.wait_for(double.until(lambda: double.statuses[1:] == [(place, root, "")]), PATIENCE)
